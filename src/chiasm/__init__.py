@@ -1,0 +1,1 @@
+"""Chiasm: learning from pictures and the noisy words around them."""

@@ -1,0 +1,1 @@
+"""The vocabulary every other floor speaks: batches, stages, systems, abilities, results, errors."""

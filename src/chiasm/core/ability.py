@@ -1,0 +1,98 @@
+"""What engines may ask of a model, as Protocols.
+
+The first kind speaks tensors and is what modules offer (decoding and evaluation loops use it). The
+second speaks pictures and strings and is what a `Predictor` or a remote server offers (CapFilt uses
+it). No model lists its abilities by hand: `isinstance` tells.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from chiasm.core.results import Caption, Match
+from chiasm.core.types import Text
+
+Picture = Any  # str | Path | PIL.Image | uint8 array [h, w, 3] | tensor [3, h, w]
+
+
+@runtime_checkable
+class Sees(Protocol):
+    """Turns pictures into states that its other verbs take, so that a picture is read once."""
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]: ...
+
+
+@runtime_checkable
+class EmbedsImages(Sees, Protocol):
+    """One unit vector a picture, comparable with those of `EmbedsText`."""
+
+    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]: ...
+
+
+@runtime_checkable
+class EmbedsText(Protocol):
+    """One unit vector a text."""
+
+    def embed_text(self, text: Text) -> Float[Tensor, "b d"]: ...
+
+
+@runtime_checkable
+class Matches(Sees, Protocol):
+    """Two logits a pair (column 1: match); text `i` is read beside picture `rows[i]` of `seen`."""
+
+    def match(
+        self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n 2"]: ...
+
+
+class State(Protocol):
+    """What a speaker remembers between tokens: `k` rows of text for each picture, side by side."""
+
+    def spread(self, k: int) -> Self:
+        """From one row a picture to `k` equal ones."""
+        ...
+
+    def select(self, rows: Int[Tensor, " n"]) -> Self:
+        """Rows in a new order; each must stay with its picture."""
+        ...
+
+    def keep(self, pictures: Int[Tensor, " m"]) -> Self:
+        """Only some pictures, with all of their rows."""
+        ...
+
+
+@runtime_checkable
+class Speaks(Sees, Protocol):
+    """Continues rows of tokens about pictures, one step at a time."""
+
+    start: int  # the token that opens a caption
+    end: int  # the token that closes it
+
+    def recall(self, seen: Float[Tensor, "b p c"]) -> State:
+        """A state with one empty row for each picture."""
+        ...
+
+    def speak(
+        self, ids: Int[Tensor, "n t"], state: Any, present: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Float[Tensor, "n v"], Any]:
+        """Logits of the token after `ids`, and the state that has read them.
+
+        `present` is False on padding, which must stand on the left.
+        """
+        ...
+
+
+class Captioner(Protocol):
+    """Says what is on a picture; a sequence of seeds gives every row its own."""
+
+    def caption(
+        self, images: Sequence[Picture], *, strategy: str, top_p: float, seed: Sequence[int], max_new_tokens: int
+    ) -> list[Caption]: ...
+
+
+class Matcher(Protocol):
+    """Tells how well text `i` fits picture `i`."""
+
+    def match(self, images: Sequence[Picture], texts: Sequence[str]) -> Match: ...

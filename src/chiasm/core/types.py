@@ -1,0 +1,54 @@
+"""The few values that cross every floor: what a batch is, what a loss is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Losses = dict[str, Tensor]  # name -> scalar
+
+
+@dataclass(frozen=True)
+class Text:
+    """Token ids, and a mask that is True on real tokens; every row has at least one."""
+
+    ids: Int[Tensor, "b t"]
+    mask: Bool[Tensor, "b t"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: Tensor | slice) -> "Text":
+        return Text(self.ids[rows], self.mask[rows])
+
+    def opened_by(self, token: int) -> "Text":
+        """The same words with position 0 replaced: BLIP asks for matching or generation that way."""
+        ids = self.ids.clone()
+        ids[:, 0] = token
+        return Text(ids, self.mask)
+
+    def to(self, device: torch.device | str) -> "Text":
+        return Text(self.ids.to(device), self.mask.to(device))
+
+    @staticmethod
+    def cat(texts: Sequence["Text"]) -> "Text":
+        """Rows of several texts of one width, one after the other."""
+        return Text(torch.cat([t.ids for t in texts]), torch.cat([t.mask for t in texts]))
+
+
+@dataclass(frozen=True)
+class ImageText:
+    """Paired images and captions.
+
+    Rows of equal `identity` mean the same thing (captions of one picture, or the same caption):
+    they count as right for each other in contrast and are never drawn as negatives.
+    """
+
+    images: Float[Tensor, "b 3 h w"]
+    text: Text
+    identity: Int[Tensor, " b"]
+
+    def to(self, device: torch.device | str) -> "ImageText":
+        return ImageText(self.images.to(device), self.text.to(device), self.identity.to(device))
