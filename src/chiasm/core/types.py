@@ -10,6 +10,27 @@ from torch import Tensor
 Losses = dict[str, Tensor]  # name -> scalar
 
 
+@dataclass(frozen=True, kw_only=True)
+class Markers:
+    """Ids of a vocabulary's special tokens: `dec` opens a caption, `enc` a match, `sep` ends both."""
+
+    pad: int
+    cls: int
+    sep: int
+    mask: int
+    dec: int
+    enc: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """How a model wants its pictures: squares of `size` pixels, normalised by channel."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class Text:
     """Token ids, and a mask that is True on real tokens; every row has at least one."""

@@ -1,0 +1,1 @@
+"""From files to tensors: sources of pairs, pictures, words, batches."""

@@ -1,0 +1,36 @@
+"""The one interface between where pairs lie and what is done with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and its text, not yet decoded.
+
+    `image` is a path, an encoded file's bytes, or pixels (uint8, `[h, w, 3]`). `tags` are facts that
+    travel along and that JSON can hold: `human`, `noise` (its kind, "" for none), `truth`, `facts`.
+    """
+
+    id: str
+    image: Path | bytes | np.ndarray
+    text: str
+    tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Pairs by number: the same number gives the same pair, in any process, every time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Pair: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the pairs do."""
+        ...
