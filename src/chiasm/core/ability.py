@@ -42,9 +42,7 @@ class EmbedsText(Protocol):
 class Matches(Sees, Protocol):
     """Two logits a pair (column 1: match); text `i` is read beside picture `rows[i]` of `seen`."""
 
-    def match(
-        self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n 2"]: ...
+    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]: ...
 
 
 class State(Protocol):

@@ -1,0 +1,286 @@
+"""Mixture of encoder and decoder: one text network that aligns, matches and writes (BLIP, arXiv:2201.12086, section 3.1).
+
+    picture ─ ViT ─┬─ first token ───────────────── contrast ── text, read alone      [CLS] a red ball [SEP]
+                   ├─ all tokens ─ cross-attention ─ match ──── text, both ways       [ENC] a red ball [SEP]
+                   └─ all tokens ─ cross-attention ─ language ─ text, left to right   [DEC] a red ball [SEP]
+
+Three graphs: `Retriever` has the first two heads, `Captioner` the third, `MED` all of them over
+shared weights. Each stands alone, so a fine-tuned file holds what its task needs and nothing else.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chiasm.core import ranks
+from chiasm.core.types import ImageText, Losses, Markers, Text
+from chiasm.nn.bert import Bert, Memory, WordHead
+from chiasm.nn.cache import Cache
+from chiasm.nn.momentum import Queue, Twin
+from chiasm.nn.vit import ViT
+from chiasm.objectives.contrastive import contrast, soft_targets
+from chiasm.objectives.language import labelled, next_token
+from chiasm.objectives.matching import hard_negatives, match
+
+SMOOTHING = 0.1  # of the caption's labels; in BLIP's code and paper
+
+
+class Sharing(Enum):
+    """What text encoder and decoder have in common (table 3 of the paper; it chose the second)."""
+
+    ALL = auto()
+    ALL_BUT_SELF_ATTENTION = auto()
+    ALL_BUT_CROSS_ATTENTION = auto()
+    NONE = auto()
+
+
+class Towers(nn.Module):
+    """A picture encoder and a text encoder that meet in one space of unit vectors."""
+
+    def __init__(self, cfg: "Retriever.Config") -> None:
+        super().__init__()
+        self.vision = cfg.vision.build()
+        self.encoder = cfg.text.build()
+        self.image_head = nn.Linear(cfg.vision.dim, cfg.embed)
+        self.text_head = nn.Linear(cfg.text.dim, cfg.embed)
+
+    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
+        return F.normalize(self.image_head(seen[:, 0]), dim=-1)
+
+    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
+        return F.normalize(self.text_head(self.encoder.first(text)), dim=-1)
+
+    def forward(
+        self, images: Float[Tensor, "b 3 h w"], text: Text
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        return self.embed_seen(self.vision(images)), self.embed_text(text)
+
+
+class Retriever(nn.Module):
+    """Contrast with a momentum twin, queue and soft targets, and matching with hard negatives.
+
+    Every forward in training moves the twin and fills the queue before and after it is used, as
+    ALBEF does. The trust in the twin grows linearly over the first `ramp` forwards.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        vision: ViT.Config
+        text: Bert.Config
+        markers: Markers
+        embed: int = 256
+        queue: int = 57_600
+        momentum: float = 0.995
+        trust: float = 0.4
+        ramp: int
+
+        def build(self) -> "Retriever":
+            return Retriever(self)
+
+        def fitted(self, vocab: int, markers: Markers) -> "Retriever.Config":
+            """The same for another vocabulary."""
+            return replace(self, text=replace(self.text, vocab=vocab), markers=markers)
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.towers = Towers(cfg)
+        self.twin = Twin(self.towers, momentum=cfg.momentum)
+        self.image_queue = Queue(cfg.queue, cfg.embed)
+        self.text_queue = Queue(cfg.queue, cfg.embed)
+        self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.match_head = nn.Linear(cfg.text.dim, 2)
+        self.register_buffer("forwards", torch.zeros((), dtype=torch.long))
+        self.enc = cfg.markers.enc
+        self.trust, self.ramp = cfg.trust, cfg.ramp
+
+    def forward(self, batch: ImageText) -> Losses:
+        seen = self.see(batch.images)
+        return self.align(batch, seen, self.towers.encoder.recall(seen))
+
+    def align(self, batch: ImageText, seen: Float[Tensor, "b p c"], memory: Memory) -> Losses:
+        """Both losses of pictures that were `seen` and that text layers hold in `memory`."""
+        loss, image_to_text, text_to_image = self._contrast(batch, seen)
+        same = batch.identity[:, None] == batch.identity[None, :]
+        wrong_text, wrong_image = hard_negatives(image_to_text, same), hard_negatives(text_to_image, same)
+        right = torch.arange(len(same), device=same.device)
+        texts = Text.cat([batch.text, batch.text, batch.text[wrong_text]])
+        logits = self._pairs(texts, _rows(memory, torch.cat([right, wrong_image, right])))
+        return {"contrast": loss, "match": match(logits, positives=len(same))}
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
+        return self.towers.vision(images)
+
+    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
+        return self.towers.embed_seen(seen)
+
+    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
+        return self.towers.embed_text(text)
+
+    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        memory = self.towers.encoder.recall(seen)
+        return self._pairs(text, memory if len(seen) == 1 else _rows(memory, rows))
+
+    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
+        """States of every word of text `i` after reading picture `i`."""
+        encoder = self.towers.encoder
+        return encoder.encode(text.opened_by(self.enc), encoder.recall(seen))
+
+    def _pairs(self, text: Text, memory: Memory) -> Float[Tensor, "n 2"]:
+        return self.match_head(self.towers.encoder.first(text.opened_by(self.enc), memory))
+
+    def _contrast(
+        self, batch: ImageText, seen: Float[Tensor, "b p c"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b b"], Float[Tensor, "b b"]]:
+        with torch.no_grad():
+            self.temperature.clamp_(0.001, 0.5)
+        self.twin.follow(self.towers)
+        image, text = self.embed_seen(seen), self.embed_text(batch.text)
+        slow_image, slow_text = self.twin(batch.images, batch.text)
+        images = torch.cat([slow_image, self.image_queue.vectors])
+        texts = torch.cat([slow_text, self.text_queue.vectors])
+        positives = batch.identity[:, None] == torch.cat([batch.identity, self.text_queue.identity])[None, :]
+        image_to_text, text_to_image = image @ texts.T / self.temperature, text @ images.T / self.temperature
+        with torch.no_grad():
+            trust = self.trust * (self.forwards / self.ramp).clamp(max=1.0)
+            truth = soft_targets(slow_image @ texts.T / self.temperature, positives, trust=trust)
+            truth_text = soft_targets(slow_text @ images.T / self.temperature, positives, trust=trust)
+        self._remember(slow_image, slow_text, batch.identity)
+        loss = (contrast(image_to_text, truth) + contrast(text_to_image, truth_text)) / 2
+        return loss, image_to_text[:, : len(image)], text_to_image[:, : len(text)]
+
+    @torch.no_grad()
+    def _remember(self, image: Float[Tensor, "b d"], text: Float[Tensor, "b d"], identity: Int[Tensor, " b"]) -> None:
+        identity = ranks.gather(identity)
+        self.image_queue.push(ranks.gather(image), identity)
+        self.text_queue.push(ranks.gather(text), identity)
+        self.forwards.add_(1)
+
+
+class Captioner(nn.Module):
+    """A decoder that writes about what the picture encoder sees."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        vision: ViT.Config
+        text: Bert.Config
+        markers: Markers
+        prompt: int = 0  # tokens of a fixed prompt that opens every caption: given, not learned
+
+        def build(self) -> "Captioner":
+            return Captioner(self, self.vision.build(), self.text.build())
+
+        def fitted(self, vocab: int, markers: Markers) -> "Captioner.Config":
+            """The same for another vocabulary."""
+            return replace(self, text=replace(self.text, vocab=vocab), markers=markers)
+
+    def __init__(self, cfg: Config, vision: ViT, decoder: Bert) -> None:
+        super().__init__()
+        self.vision = vision
+        self.decoder = decoder
+        self.word_head = WordHead(cfg.text.dim, decoder.embed.word, eps=cfg.text.eps, std=cfg.text.std)
+        self.start, self.end = cfg.markers.dec, cfg.markers.sep
+        self.prompt = cfg.prompt
+
+    def forward(self, batch: ImageText) -> Losses:
+        return self.describe(batch, self.decoder.recall(self.see(batch.images)))
+
+    def describe(self, batch: ImageText, memory: Memory) -> Losses:
+        """The loss of pictures that text layers hold in `memory`; padding on the right needs no mask."""
+        text = batch.text.opened_by(self.start)
+        states, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
+        states, target = labelled(states, text.ids, _after(text.mask, self.prompt))
+        return {"language": next_token(self.word_head(states), target, smoothing=SMOOTHING)}
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
+        return self.vision(images)
+
+    def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
+        return self.decoder.blank(self.decoder.recall(seen))
+
+    def speak(
+        self, ids: Int[Tensor, "n t"], state: Cache, present: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Float[Tensor, "n v"], Cache]:
+        states, state = self.decoder.decode(ids, state, present)
+        return self.word_head(states[:, -1]), state
+
+
+class MED(nn.Module):
+    """BLIP's pre-training graph: contrast, match and language over one set of weights."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        retriever: Retriever.Config
+        sharing: Sharing = Sharing.ALL_BUT_SELF_ATTENTION
+
+        def build(self) -> "MED":
+            return MED(self)
+
+        def fitted(self, vocab: int, markers: Markers) -> "MED.Config":
+            """The same for another vocabulary."""
+            return replace(self, retriever=self.retriever.fitted(vocab, markers))
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.retriever = cfg.retriever.build()
+        towers = self.retriever.towers
+        speaks = Captioner.Config(vision=cfg.retriever.vision, text=cfg.retriever.text, markers=cfg.retriever.markers)
+        self.captioner = Captioner(speaks, towers.vision, shared(towers.encoder, cfg.retriever.text, cfg.sharing))
+        self.start, self.end = self.captioner.start, self.captioner.end
+        self.reads_alike = cfg.sharing in {Sharing.ALL, Sharing.ALL_BUT_SELF_ATTENTION}
+
+    def forward(self, batch: ImageText) -> Losses:
+        seen = self.see(batch.images)
+        memory = self.retriever.towers.encoder.recall(seen)
+        written = memory if self.reads_alike else self.captioner.decoder.recall(seen)
+        return self.retriever.align(batch, seen, memory) | self.captioner.describe(batch, written)
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
+        return self.retriever.see(images)
+
+    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
+        return self.retriever.embed_seen(seen)
+
+    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
+        return self.retriever.embed_text(text)
+
+    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        return self.retriever.match(seen, text, rows)
+
+    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
+        return self.retriever.fuse(seen, text)
+
+    def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
+        return self.captioner.recall(seen)
+
+    def speak(
+        self, ids: Int[Tensor, "n t"], state: Cache, present: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Float[Tensor, "n v"], Cache]:
+        return self.captioner.speak(ids, state, present)
+
+
+def shared(encoder: Bert, cfg: Bert.Config, sharing: Sharing) -> Bert:
+    """A decoder that is the encoder, but for what the two do not share."""
+    decoder = cfg.build()
+    if sharing is Sharing.NONE:
+        return decoder
+    decoder.embed = encoder.embed
+    for ours, theirs in zip(decoder.layers, encoder.layers, strict=True):
+        ours.think = theirs.think
+        if sharing is not Sharing.ALL_BUT_SELF_ATTENTION:
+            ours.attend = theirs.attend
+        if sharing is not Sharing.ALL_BUT_CROSS_ATTENTION:
+            ours.read = theirs.read
+    return decoder
+
+
+def _rows(memory: Memory, index: Int[Tensor, " n"]) -> Memory:
+    return tuple(kv and kv.rows(index) for kv in memory)
+
+
+def _after(mask: Bool[Tensor, "b t"], prompt: int) -> Bool[Tensor, "b t"]:
+    """True on real words behind the prompt."""
+    return mask & (torch.arange(mask.shape[1], device=mask.device) >= prompt)

@@ -1,0 +1,49 @@
+"""Multi-head attention over keys and values that are computed once and can be kept."""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class KV(NamedTuple):
+    """The keys and values of a sequence, split into heads."""
+
+    k: Float[Tensor, "b h m e"]
+    v: Float[Tensor, "b h m e"]
+
+    def rows(self, index: Int[Tensor, " n"]) -> "KV":
+        return KV(self.k[index], self.v[index])
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention with separate projections, so that adapters can name them.
+
+    What is attended to comes as `KV`, made by `remember`: from the sequence itself, from its past
+    and itself, or from a picture. Whoever needs them twice keeps them.
+    """
+
+    def __init__(self, dim: int, heads: int, *, kv_dim: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim {dim} is not divisible by heads {heads}")
+        self.heads = heads
+        self.dropout = dropout
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(kv_dim or dim, dim)
+        self.v = nn.Linear(kv_dim or dim, dim)
+        self.out = nn.Linear(dim, dim)
+
+    def remember(self, source: Float[Tensor, "b m c"]) -> KV:
+        return KV(self._split(self.k(source)), self._split(self.v(source)))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], kv: KV, mask: Bool[Tensor, "#b 1 #n m"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        dropout = self.dropout if self.training else 0.0
+        read = F.scaled_dot_product_attention(self._split(self.q(x)), kv.k, kv.v, attn_mask=mask, dropout_p=dropout)
+        return self.out(read.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b h n e"]:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

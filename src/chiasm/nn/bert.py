@@ -1,0 +1,188 @@
+"""BERT with a schedule of cross-attention: reads alone, reads beside a picture, or writes about one.
+
+    words + position ─ norm ─ ( attend ─ read the picture ─ MLP ) x depth          (arXiv:1810.04805)
+
+Which layers read the picture is `reads`: all of them in BLIP, the upper half in ALBEF. Without a
+picture the reading is skipped. Who sees whom is drawn in `tests/nn/test_bert.py`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chiasm.core.types import Text
+from chiasm.nn.attention import KV, Attention
+from chiasm.nn.block import PostNorm
+from chiasm.nn.cache import Cache
+from chiasm.nn.init import normal
+from chiasm.nn.mlp import MLP
+
+Memory = tuple[KV | None, ...]  # a picture's keys and values, for each layer that reads
+
+
+class BertEmbedding(nn.Module):
+    """Word plus learned position, normalised; no token types, as in BLIP."""
+
+    def __init__(self, cfg: "Bert.Config") -> None:
+        super().__init__()
+        self.word = nn.Embedding(cfg.vocab, cfg.dim)
+        self.position = nn.Embedding(cfg.max_len, cfg.dim)
+        self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def forward(self, ids: Int[Tensor, "b t"], positions: Int[Tensor, "#b t"]) -> Float[Tensor, "b t d"]:
+        if (longest := int(positions[0, -1]) + 1) > self.position.num_embeddings:
+            raise ValueError(f"a text of {longest} tokens for a model of at most {self.position.num_embeddings}")
+        return self.dropout(self.norm(self.word(ids) + self.position(positions)))
+
+
+class BertLayer(nn.Module):
+    """Attend to the words, read the picture if there is one, think."""
+
+    def __init__(self, cfg: "Bert.Config", *, reads: bool) -> None:
+        super().__init__()
+        attend = Attention(cfg.dim, cfg.heads, dropout=cfg.dropout)
+        self.attend = PostNorm(attend, cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
+        read = Attention(cfg.dim, cfg.heads, kv_dim=cfg.image_dim, dropout=cfg.dropout)
+        self.read = PostNorm(read, cfg.dim, eps=cfg.eps, dropout=cfg.dropout) if reads else None
+        self.think = PostNorm(MLP(cfg.dim, 4 * cfg.dim), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
+
+    def recall(self, image: Float[Tensor, "b p c"]) -> KV | None:
+        """The picture's keys and values for this layer."""
+        return None if self.read is None else self.read.f.remember(image)
+
+    def remember(self, x: Float[Tensor, "b n d"], past: KV | None = None) -> KV:
+        """The words' keys and values, after those of the `past`."""
+        new = self.attend.f.remember(x)
+        if past is None:
+            return new
+        return KV(torch.cat([past.k, new.k], dim=2), torch.cat([past.v, new.v], dim=2))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], words: KV, mask: Bool[Tensor, "#b 1 #n m"] | None, image: KV | None
+    ) -> Float[Tensor, "b n d"]:
+        x = self.attend(x, words, mask)
+        if self.read is not None and image is not None:
+            # rows that share a picture read it side by side, as one longer row
+            x = self.read(x.reshape(len(image.k), -1, x.shape[-1]), image).view_as(x)
+        return self.think(x)
+
+
+class Bert(nn.Module):
+    """A stack of `BertLayer`s that encodes texts or decodes them token by token."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        vocab: int
+        image_dim: int
+        dim: int = 768
+        depth: int = 12
+        heads: int = 12
+        reads: tuple[int, ...] = tuple(range(12))  # layers with cross-attention
+        max_len: int = 512
+        dropout: float = 0.1
+        eps: float = 1e-12
+        std: float = 0.02
+
+        def build(self) -> "Bert":
+            return Bert(self)
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.embed = BertEmbedding(cfg)
+        self.layers = nn.ModuleList(BertLayer(cfg, reads=i in cfg.reads) for i in range(cfg.depth))
+        normal(self, std=cfg.std)
+
+    def recall(self, image: Float[Tensor, "b p c"]) -> Memory:
+        """What every layer will need of the picture: computed once, read by any number of texts."""
+        return tuple(layer.recall(image) for layer in self.layers)
+
+    def encode(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b t d"]:
+        """States of all words; every word sees every word."""
+        mask = text.mask[:, None, None]
+        x = self.embed(text.ids, _positions(text.ids))
+        for layer, image in zip(self.layers, memory or self._blank(), strict=True):
+            x = layer(x, layer.remember(x), mask, image)
+        return x
+
+    def first(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b d"]:
+        """`encode(...)[:, 0]`, for less: in the last layer only the first word needs to look around."""
+        mask, images = text.mask[:, None, None], memory or self._blank()
+        x = self.embed(text.ids, _positions(text.ids))
+        for layer, image in zip(self.layers[:-1], images[:-1], strict=True):
+            x = layer(x, layer.remember(x), mask, image)
+        last = self.layers[-1]
+        return last(x[:, :1], last.remember(x), mask, images[-1])[:, 0]
+
+    def decode(
+        self, ids: Int[Tensor, "n t"], cache: Cache, present: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Float[Tensor, "n t d"], Cache]:
+        """States of new words that see themselves and what came before, and the cache that includes them."""
+        known = cache.past[0]
+        before = 0 if known is None else known.k.shape[2]
+        seen = _extend(cache.present, present, ids, before)
+        x = self.embed(ids, _positions(ids, before) if seen is None else _counted(seen)[:, before:])
+        mask, past = causal(ids.shape[1], before, seen, ids.device), list[KV | None]()
+        for layer, old, image in zip(self.layers, cache.past, cache.image, strict=True):
+            words = layer.remember(x, old)
+            x = layer(x, words, mask, image)
+            past.append(words)
+        return x, Cache(tuple(past), cache.image, seen, cache.k)
+
+    def blank(self, memory: Memory) -> Cache:
+        """A cache that knows pictures and no words yet."""
+        return Cache(self._blank(), memory)
+
+    def _blank(self) -> Memory:
+        return (None,) * len(self.layers)
+
+
+def causal(
+    words: int, before: int, present: Bool[Tensor, "n t"] | None, device: torch.device
+) -> Bool[Tensor, "#n 1 words t"] | None:
+    """True where one of the new `words` may look: itself and all earlier ones that are present."""
+    if present is None and words == 1:
+        return None
+    order = torch.arange(before + words, device=device)
+    row, col = order[before:, None], order[None, :]
+    allowed = (col <= row)[None]
+    if present is not None:  # padding sees itself: a row that sees nothing would be NaN
+        allowed = (allowed & present[:, None, :]) | (col == row)
+    return allowed[:, None]
+
+
+class WordHead(nn.Module):
+    """BERT's prediction head: dense, GELU, norm, and the word embeddings once more as output matrix."""
+
+    def __init__(self, dim: int, word: nn.Embedding, *, eps: float = 1e-12, std: float = 0.02) -> None:
+        super().__init__()
+        self.dense = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim, eps=eps)
+        normal(self, std=std)
+        self.word = word
+        self.bias = nn.Parameter(torch.zeros(word.num_embeddings))
+
+    def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
+        return F.linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
+
+
+def _positions(ids: Int[Tensor, "b t"], before: int = 0) -> Int[Tensor, "1 t"]:
+    return torch.arange(before, before + ids.shape[1], device=ids.device)[None]
+
+
+def _counted(present: Bool[Tensor, "n t"]) -> Int[Tensor, "n t"]:
+    """Positions that start after the left padding."""
+    return (present.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _extend(
+    past: Bool[Tensor, "n s"] | None, new: Bool[Tensor, "n t"] | None, ids: Int[Tensor, "n t"], before: int
+) -> Bool[Tensor, "n u"] | None:
+    if past is None and new is None:
+        return None
+    old = past if past is not None else ids.new_ones(len(ids), before, dtype=torch.bool)
+    now = new if new is not None else torch.ones_like(ids, dtype=torch.bool)
+    return torch.cat([old, now], dim=1)

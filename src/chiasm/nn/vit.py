@@ -1,0 +1,103 @@
+"""Vision transformer: patches in, one vector for each out, the first for the whole (arXiv:2010.11929).
+
+picture ─ stem ─ [class | patches] + position ─ (norm ─ attend ─ + ─ norm ─ MLP ─ +) x depth ─ norm
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from chiasm.nn.attention import Attention
+from chiasm.nn.block import DropPath
+from chiasm.nn.init import normal
+from chiasm.nn.mlp import MLP
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchStem:
+    """The paper's stem: every patch through one linear map."""
+
+    patch: int
+
+    def build(self, dim: int) -> nn.Module:
+        return nn.Conv2d(3, dim, self.patch, stride=self.patch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvStem:
+    """A stack of 3x3 convolutions of stride 2 instead, which learns sooner (arXiv:2106.14881, section 4)."""
+
+    widths: tuple[int, ...]
+
+    @property
+    def patch(self) -> int:
+        return 2 ** len(self.widths)
+
+    def build(self, dim: int) -> nn.Module:
+        layers: list[nn.Module] = []
+        for width, wider in zip((3, *self.widths), self.widths, strict=False):
+            layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.GELU()]
+        return nn.Sequential(*layers, nn.Conv2d(self.widths[-1], dim, 1))
+
+
+class ViTLayer(nn.Module):
+    """Pre-norm attention and MLP."""
+
+    def __init__(self, cfg: "ViT.Config", drop_path: float) -> None:
+        super().__init__()
+        self.attend_norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
+        self.attend = Attention(cfg.dim, cfg.heads)
+        self.mlp_norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
+        self.mlp = MLP(cfg.dim, 4 * cfg.dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Float[Tensor, "b p d"]) -> Float[Tensor, "b p d"]:
+        seen = self.attend_norm(x)
+        x = x + self.drop_path(self.attend(seen, self.attend.remember(seen)))
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+
+
+class ViT(nn.Module):
+    """A plain vision transformer with a class token and a final norm on all tokens."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        dim: int
+        depth: int
+        heads: int
+        image: int
+        stem: PatchStem | ConvStem
+        drop_path: float = 0.0
+        eps: float = 1e-6
+        std: float = 0.02
+
+        def __post_init__(self) -> None:
+            if self.image % self.stem.patch:
+                raise ValueError(f"pictures of {self.image} pixels do not divide into patches of {self.stem.patch}")
+
+        def build(self) -> "ViT":
+            return ViT(self)
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.image = cfg.image
+        self.stem = cfg.stem.build(cfg.dim)
+        self.first = nn.Parameter(torch.empty(1, 1, cfg.dim))
+        self.position = nn.Parameter(torch.empty(1, 1 + (cfg.image // cfg.stem.patch) ** 2, cfg.dim))
+        rates = [cfg.drop_path * i / max(1, cfg.depth - 1) for i in range(cfg.depth)]
+        self.layers = nn.ModuleList(ViTLayer(cfg, rate) for rate in rates)
+        self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
+        normal(self.layers, std=cfg.std)
+        nn.init.trunc_normal_(self.first, std=cfg.std)
+        nn.init.trunc_normal_(self.position, std=cfg.std)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p d"]:
+        if images.shape[-2:] != (self.image, self.image):
+            raise ValueError(f"pictures of {tuple(images.shape[-2:])} pixels for a model of {self.image}")
+        patches = self.stem(images).flatten(2).transpose(1, 2)
+        x = torch.cat([self.first.expand(len(images), -1, -1), patches], dim=1) + self.position
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)

@@ -1,0 +1,28 @@
+"""Contrast: every picture finds its text among others, every text its picture."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_targets(
+    slow: Float[Tensor, "b k"], positives: Bool[Tensor, "b k"], *, trust: Float[Tensor, ""] | float
+) -> Float[Tensor, "b k"]:
+    """What a slow twin believes, mixed into the labels: ALBEF's distillation (arXiv:2107.07651, section 3.4).
+
+    `trust` is the paper's alpha. A row of several positives shares its label among them.
+    """
+    labels = positives / positives.sum(dim=1, keepdim=True)
+    return trust * slow.softmax(dim=1) + (1 - trust) * labels
+
+
+def contrast(logits: Float[Tensor, "b k"], targets: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
+    """Cross-entropy of one direction against soft targets."""
+    return F.cross_entropy(logits, targets)
+
+
+def info_nce(logits: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
+    """CLIP's symmetric loss: the diagonal is the truth, for rows and for columns (arXiv:2103.00020, figure 3)."""
+    truth = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2

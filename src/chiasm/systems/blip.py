@@ -1,0 +1,105 @@
+"""BLIP: bootstrap vision and language from noisy web texts (arXiv:2201.12086).
+
+    pretrain   picture ─ ViT ─ MED ─ contrast + match + language     noisy pairs
+    caption    picture ─ ViT ─ decoder ─ language                    clean pairs: the captioner of CapFilt
+    retrieve   picture ─ ViT ─ encoder ─ contrast + match            clean pairs: the filter of CapFilt
+
+Both fine-tunings start from the same pre-trained weights and share nothing afterwards (section 3.3).
+Numbers without a comment are from section 4.1 of the paper.
+"""
+
+from dataclasses import replace
+
+from chiasm.archetypes.med import MED, Captioner, Retriever
+from chiasm.core.stage import Stage
+from chiasm.core.system import System
+from chiasm.core.types import Markers
+from chiasm.nn.bert import Bert
+from chiasm.nn.vit import ConvStem, PatchStem, ViT
+
+# bert-base-uncased and two tokens more, as in the released files
+MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=30_523)
+VOCAB = 30_524
+
+
+def base() -> MED.Config:
+    """ViT-B/16 and BERT-base at 224 pixels: 252 M parameters."""
+    return _pretraining(ViT.Config(dim=768, depth=12, heads=12, image=224, stem=PatchStem(patch=16)))
+
+
+def large() -> MED.Config:
+    """ViT-L/16 with stochastic depth 0.1 and BERT-base."""
+    return _pretraining(ViT.Config(dim=1024, depth=24, heads=16, image=224, stem=PatchStem(patch=16), drop_path=0.1))
+
+
+def tiny() -> MED.Config:
+    """The demo's model: small pictures, short words, minutes on a CPU."""
+    std = 0.05  # 1 / sqrt(3 * 128), see nn/init.py
+    vision = ViT.Config(dim=128, depth=3, heads=4, image=32, stem=ConvStem(widths=(32, 64, 128)), std=std)
+    text = Bert.Config(
+        vocab=256, image_dim=128, dim=128, depth=2, heads=4, reads=(0, 1), max_len=64, dropout=0.0, std=std
+    )
+    markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
+    towers = Retriever.Config(vision=vision, text=text, markers=markers, embed=64, queue=1024, momentum=0.99, ramp=200)
+    return MED.Config(retriever=towers)
+
+
+def captioner(cfg: MED.Config, *, image: int | None = None, prompt: int = 0) -> Captioner.Config:
+    """What a caption needs of a pre-trained model, perhaps at another picture size."""
+    towers = cfg.retriever
+    return Captioner.Config(
+        vision=_sized(towers.vision, image), text=towers.text, markers=towers.markers, prompt=prompt
+    )
+
+
+def retriever(cfg: MED.Config, *, image: int | None = None) -> Retriever.Config:
+    """What search and matching need of a pre-trained model, perhaps at another picture size."""
+    return replace(cfg.retriever, vision=_sized(cfg.retriever.vision, image))
+
+
+def _pretraining(vision: ViT.Config) -> MED.Config:
+    text = Bert.Config(vocab=VOCAB, image_dim=vision.dim)
+    # the ramp is two epochs of 14 M pictures in batches of 2880
+    return MED.Config(retriever=Retriever.Config(vision=vision, text=text, markers=MARKERS, ramp=9_700))
+
+
+def _sized(vision: ViT.Config, image: int | None) -> ViT.Config:
+    return vision if image is None else replace(vision, image=image)
+
+
+SYSTEM = System(
+    paper="arXiv:2201.12086",
+    presets={
+        "tiny": tiny,
+        "tiny-caption": lambda: captioner(tiny()),
+        "tiny-retrieve": lambda: retriever(tiny()),
+        "base": base,
+        "base-caption": lambda: captioner(base(), image=384, prompt=4),  # [DEC] a picture of
+        "base-retrieve": lambda: retriever(base(), image=384),
+        "large": large,
+        "large-caption": lambda: captioner(large(), image=384, prompt=4),
+        "large-retrieve": lambda: retriever(large(), image=384),
+    },
+    stages=(
+        Stage(
+            name="pretrain",
+            preset="tiny",
+            train={"retriever": 1.0, "captioner": 1.0},
+            losses={"contrast": 1.0, "match": 1.0, "language": 1.0},
+        ),
+        Stage(
+            name="caption",
+            preset="tiny-caption",
+            train={"vision": 1.0, "decoder": 1.0, "word_head": 1.0},
+            losses={"language": 1.0},
+            inherit={"": "captioner"},
+        ),
+        Stage(
+            name="retrieve",
+            preset="tiny-retrieve",
+            train={"towers": 1.0, "match_head": 1.0, "temperature": 1.0},
+            losses={"contrast": 1.0, "match": 1.0},
+            inherit={"": "retriever"},
+        ),
+    ),
+)
