@@ -1,0 +1,83 @@
+"""Writing so that a crash leaves the old bytes or the new ones, never a mixture."""
+
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class OutputError(OSError):
+    """Something could not be written: where, and why."""
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn a full disk or a read-only folder into one sentence that names `path`."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        told = OutputError(
+            f"cannot write {path}: {reason}; what was finished before is intact: make room there and start again"
+        )
+        told.errno = error.errno
+        raise told from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Put `data` at `path`: to a temporary name beside it, on to the disk, then renamed.
+
+    The temporary name is a function of `path`, so that a crash leaves at most one, which the next
+    try overwrites; two processes must not write the same path at the same moment.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Generator[Path]:
+    """A folder to fill; it takes its name when the block ends well, whole or not at all.
+
+    An older folder of that name steps aside first: a crash just then leaves it as `.NAME.old`
+    beside the finished `.NAME.part`.
+    """
+    temporary, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
+    with writing(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    yield temporary
+    with writing(path):
+        for file in sorted(temporary.rglob("*")):
+            (sync_folder if file.is_dir() else _sync_file)(file)
+        sync_folder(temporary)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        temporary.rename(path)
+        sync_folder(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut, where the system can (Windows cannot)."""
+    if os.name == "nt":
+        return
+    _sync_file(folder)
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
