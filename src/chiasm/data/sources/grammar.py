@@ -1,0 +1,137 @@
+"""The made world's English: one table of frames that both says facts and reads them back.
+
+A frame is a sentence with `{field}`s and `[optional parts]`, where every "a" is written "one":
+
+    one [{size} ]{colour} {shape} at the {place}   <->   "an orange ring at the top left"
+
+`parse(say(facts)) == facts` for all facts of the world, in every phrasing.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from random import Random
+
+Facts = dict[str, str]  # field -> value, such as {"colour": "red", "shape": "circle", "place": "top left"}
+
+VOCABULARY: Mapping[str, tuple[str, ...]] = {
+    "number": ("one", "two", "three", "four"),
+    "size": ("small", "large"),
+    "colour": ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink", "brown"),
+    "shape": ("circle", "square", "triangle", "diamond", "star", "heart", "cross", "ring", "crescent", "hexagon"),
+    "place": ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"),
+    "relation": ("left of", "right of", "above", "below", "inside"),
+    "background": ("black", "grey", "white", "navy"),
+}
+OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above", "inside": "left of"}
+
+THING = "[{size} ]{colour} {shape}"
+OTHER = "[{other_size} ]{other_colour} {other_shape}"
+GROUPS = f"{{number}} {THING} and {{other_number}} {OTHER}"
+BACKGROUND = "[ on one {background} background]"
+# Which frames fit is told by the first of these fields that the facts have; frame 0 is canonical.
+FRAMES: Mapping[str, tuple[str, ...]] = {
+    "place": (
+        f"one {THING} at the {{place}}{BACKGROUND}",
+        f"there is one {THING} at the {{place}}{BACKGROUND}",
+        f"at the {{place}}, one {THING}{BACKGROUND}",
+        f"one picture of one {THING}, placed at the {{place}}{BACKGROUND}",
+    ),
+    "relation": (
+        f"one {THING} {{relation}} one {OTHER}{BACKGROUND}",
+        f"there is one {THING} {{relation}} one {OTHER}{BACKGROUND}",
+        f"one {THING} that is {{relation}} one {OTHER}{BACKGROUND}",
+        f"one picture of one {THING} {{relation}} one {OTHER}{BACKGROUND}",
+    ),
+    "other_number": (
+        f"{GROUPS}{BACKGROUND}",
+        f"we see {GROUPS}{BACKGROUND}",
+        f"one picture of {GROUPS}{BACKGROUND}",
+        f"one picture with {GROUPS}{BACKGROUND}",
+    ),
+    "number": (
+        f"{{number}} {THING}{BACKGROUND}",
+        f"we see {{number}} {THING}{BACKGROUND}",
+        f"one picture of {{number}} {THING}{BACKGROUND}",
+        f"one picture with {{number}} {THING}{BACKGROUND}",
+    ),
+}
+PHRASINGS = 4
+PLURALS = {shape: f"{shape}es" if shape.endswith("s") else f"{shape}s" for shape in VOCABULARY["shape"]}
+SINGULARS = {plural: shape for shape, plural in PLURALS.items()}
+FIELD = re.compile(r"\{(\w+)\}")
+OPTION = re.compile(r"\[([^\]]*)\]")
+
+
+def say(facts: Facts, phrasing: int = 0) -> str:
+    """The facts in English; phrasing 0 is the canonical caption."""
+    frame = next(frames for field, frames in FRAMES.items() if field in facts)[phrasing]
+    kept = OPTION.sub(lambda part: part[1] if all(name in facts for name in FIELD.findall(part[1])) else "", frame)
+    return _inflected(kept.format(**facts))
+
+
+def parse(text: str) -> Facts | None:
+    """The facts that a caption states, or None where it is not a sentence of this grammar."""
+    words = (SINGULARS.get(word, word) for word in text.lower().rstrip(" .").split())
+    plain = " ".join("one" if word in ("a", "an") else word for word in words)
+    for pattern in _patterns():
+        if found := pattern.fullmatch(plain):
+            return {field: value for field, value in found.groupdict().items() if value is not None}
+    return None
+
+
+def one_wrong(facts: Facts, rng: Random, offered: Mapping[str, tuple[str, ...]] = VOCABULARY) -> Facts:
+    """The same facts but one, drawn among the values `offered`; the changed one is false.
+
+    A relation turns into its opposite: a thing on the left may well stand a little higher too.
+    """
+    fields = [field for field in facts if len(_values(field, offered)) > 1]
+    field = rng.choice(fields)
+    if field == "relation":
+        return {**facts, field: OPPOSITE[facts[field]]}
+    return {**facts, field: rng.choice([value for value in _values(field, offered) if value != facts[field]])}
+
+
+def meaning(facts: Facts) -> frozenset[tuple[str, str]]:
+    """Equal for sentences that say the same thing: `A right of B` is `B left of A`."""
+    if facts.get("relation") not in ("right of", "below"):
+        return frozenset(facts.items())
+    turned = {_turned(field): value for field, value in facts.items()}
+    return frozenset({**turned, "relation": OPPOSITE[facts["relation"]]}.items())
+
+
+def _turned(field: str) -> str:
+    if field in ("relation", "background"):
+        return field
+    return field.removeprefix("other_") if field.startswith("other_") else f"other_{field}"
+
+
+def _values(field: str, offered: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return offered[field.removeprefix("other_")]
+
+
+def _inflected(text: str) -> str:
+    """Plurals after numbers, and `a` or `an` for `one`."""
+    words, spoken, many = text.split(" "), list[str](), False
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        bare = word.rstrip(",")
+        if bare in VOCABULARY["number"]:
+            many = bare != "one"
+        if bare == "one":
+            spoken.append("an" if after[:1] in "aeiou" else "a")
+        else:
+            spoken.append(word.replace(bare, PLURALS[bare]) if many and bare in PLURALS else word)
+    return " ".join(spoken)
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    def alternatives(field: re.Match[str]) -> str:
+        longest_first = sorted(_values(field[1], VOCABULARY), key=len, reverse=True)
+        return f"(?P<{field[1]}>{'|'.join(longest_first)})"
+
+    def frames() -> Iterator[str]:
+        for several in FRAMES.values():
+            yield from several
+
+    return tuple(re.compile(OPTION.sub(r"(?:\1)?", FIELD.sub(alternatives, frame))) for frame in frames())
