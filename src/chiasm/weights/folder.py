@@ -1,0 +1,139 @@
+"""A model folder: `config.json`, `model.safetensors`, `tokenizer.json`, and nothing else to know.
+
+A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folder once it is finished.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from chiasm.core.config import from_json, read_as, to_json
+from chiasm.core.files import new_folder, writing
+from chiasm.core.system import Config
+from chiasm.core.types import Pixels
+from chiasm.weights.state import assign, state
+
+FORMAT = 1
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+MODEL, DONE = "model", "done.json"  # of a run: its model folder, and what it writes last
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """All that a folder needs of a tokenizer."""
+
+    def save(self, path: Path) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a model is: where it comes from, how to build it, how it wants its pictures."""
+
+    system: str
+    preset: str
+    config: Config
+    pixels: Pixels
+
+
+def save_model(folder: Path, module: nn.Module, card: ModelCard, tokenizer: Tokenizer) -> None:
+    """Write a model folder; it appears whole or not at all, and replaces an older one."""
+    about = {
+        "format": FORMAT,
+        "system": card.system,
+        "preset": card.preset,
+        "config": to_json(card.config),
+        "pixels": to_json(card.pixels),
+    }
+    values = {name: tensor.contiguous() for name, tensor in state(module).items()}
+    data = safetensors.torch.save(values, metadata={"format": "pt"})
+    with new_folder(folder) as inside, writing(folder):
+        (inside / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
+        (inside / WEIGHTS).write_bytes(data)
+        tokenizer.save(inside / TOKENIZER)
+
+
+def load_model(
+    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[nn.Module, ModelCard]:
+    """The module of a model folder, in eval mode, and its card; `dtype=None` keeps the file's."""
+    card = read_card(folder)
+    module = _skeleton(card.config)
+    assign(module, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
+    return module.to(device=device, dtype=dtype).eval(), card
+
+
+def read_card(folder: Path) -> ModelCard:
+    """What `config.json` says, which is everything but the weights."""
+    path = folder / CONFIG
+    about = _read_json(path)
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {about.get('format')}, but this version of chiasm reads format {FORMAT}")
+    if lacking := {"system", "preset", "config", "pixels"} - about.keys():
+        raise ValueError(f"{path} lacks {', '.join(sorted(lacking))}")
+    config = from_json(about["config"])
+    builds = isinstance(config, Config)
+    if not builds:
+        raise ValueError(f"{path}: {about['config']['type']} describes no module")
+    return ModelCard(
+        system=about["system"], preset=about["preset"], config=config, pixels=read_as(Pixels, about["pixels"])
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, mapped into memory rather than read."""
+    try:
+        return safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent} is no model folder: it has no {path.name}") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def last_finished(folder: Path) -> Path:
+    """The model folder that `folder` stands for: itself, or that of its last finished run."""
+    if (folder / CONFIG).is_file():
+        return folder
+    runs = [folder, *sorted(_runs(folder), key=_number)]
+    finished = [run / MODEL for run in runs if (run / DONE).is_file()]
+    if finished:
+        return finished[-1]
+    begun = ", ".join(run.name for run in runs[1:])
+    what = f"its runs ({begun}) are not finished: start the same training again" if begun else "it holds no run"
+    raise ValueError(f"{folder} has no model yet: {what}")
+
+
+def _runs(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("[0-9]*-*") if path.is_dir()]
+
+
+def _number(run: Path) -> int:
+    return int(run.name.partition("-")[0])
+
+
+def _skeleton(config: Config) -> nn.Module:
+    """The module without its weights, which are about to come; the caller's random state is kept."""
+    with torch.device("meta"):
+        module = config.build()
+    if set(dict(module.named_buffers())) <= set(module.state_dict()):
+        return module
+    with torch.random.fork_rng(devices=[]):  # buffers that no file holds must be computed
+        return config.build()
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent} is no model folder: it has no {path.name}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if type(found) is not dict:
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    return found
