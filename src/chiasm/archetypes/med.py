@@ -1,4 +1,4 @@
-"""Mixture of encoder and decoder: one text network that aligns, matches and writes (BLIP, arXiv:2201.12086, section 3.1).
+"""Mixture of encoder and decoder: one text network aligns, matches and writes (BLIP, arXiv:2201.12086, section 3.1).
 
     picture ─ ViT ─┬─ first token ───────────────── contrast ── text, read alone      [CLS] a red ball [SEP]
                    ├─ all tokens ─ cross-attention ─ match ──── text, both ways       [ENC] a red ball [SEP]
@@ -84,6 +84,8 @@ class Retriever(nn.Module):
         def fitted(self, vocab: int, markers: Markers) -> "Retriever.Config":
             """The same for another vocabulary."""
             return replace(self, text=replace(self.text, vocab=vocab), markers=markers)
+
+    forwards: Int[Tensor, ""]  # how often the twin has moved
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

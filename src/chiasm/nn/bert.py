@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV, Attention
-from chiasm.nn.block import PostNorm
+from chiasm.nn.block import PostNorm, Stack
 from chiasm.nn.cache import Cache
 from chiasm.nn.init import normal
 from chiasm.nn.mlp import MLP
@@ -93,7 +93,7 @@ class Bert(nn.Module):
     def __init__(self, cfg: Config) -> None:
         super().__init__()
         self.embed = BertEmbedding(cfg)
-        self.layers = nn.ModuleList(BertLayer(cfg, reads=i in cfg.reads) for i in range(cfg.depth))
+        self.layers = Stack[BertLayer](BertLayer(cfg, reads=i in cfg.reads) for i in range(cfg.depth))
         normal(self, std=cfg.std)
 
     def recall(self, image: Float[Tensor, "b p c"]) -> Memory:
@@ -112,9 +112,9 @@ class Bert(nn.Module):
         """`encode(...)[:, 0]`, for less: in the last layer only the first word needs to look around."""
         mask, images = text.mask[:, None, None], memory or self._blank()
         x = self.embed(text.ids, _positions(text.ids))
-        for layer, image in zip(self.layers[:-1], images[:-1], strict=True):
+        *layers, last = self.layers
+        for layer, image in zip(layers, images[:-1], strict=True):
             x = layer(x, layer.remember(x), mask, image)
-        last = self.layers[-1]
         return last(x[:, :1], last.remember(x), mask, images[-1])[:, 0]
 
     def decode(

@@ -1,16 +1,26 @@
 """How a sublayer joins the residual stream."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Part = TypeVar("Part", bound=nn.Module)
 
-class PostNorm(nn.Module):
+
+class Stack(nn.ModuleList, Generic[Part]):
+    """A `ModuleList` that knows what it holds."""
+
+    def __iter__(self) -> Iterator[Part]:  # type: ignore[override] - torch says Module, we say which
+        return cast(Iterator[Part], super().__iter__())
+
+
+class PostNorm(nn.Module, Generic[Part]):
     """``norm(x + f(x, ...))``: the residual of BERT (arXiv:1810.04805)."""
 
-    def __init__(self, f: nn.Module, dim: int, *, eps: float = 1e-12, dropout: float = 0.0) -> None:
+    def __init__(self, f: Part, dim: int, *, eps: float = 1e-12, dropout: float = 0.0) -> None:
         super().__init__()
         self.f = f
         self.norm = nn.LayerNorm(dim, eps=eps)

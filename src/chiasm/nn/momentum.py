@@ -23,8 +23,8 @@ class Twin(nn.Module):
     def follow(self, original: nn.Module) -> None:
         """One step towards the original, before the twin is asked."""
         weights = dict(original.named_parameters())
-        slow = [(buffer, weights[name]) for name, buffer in self.copy.named_buffers() if name in weights]
-        torch._foreach_lerp_([b for b, _ in slow], [w.detach() for _, w in slow], 1.0 - self.momentum)  # noqa: SLF001 - torch's own optimisers use it
+        for name, buffer in self.copy.named_buffers():
+            buffer.lerp_(weights[name], 1.0 - self.momentum)
 
     @torch.no_grad()
     def forward(self, *inputs: Any) -> Any:
@@ -32,7 +32,7 @@ class Twin(nn.Module):
 
 
 class Queue(nn.Module):
-    """The last `size` unit vectors, and whose they are, in a ring; empty places are skipped by `mine`."""
+    """The last `size` unit vectors, and whose they are, in a ring."""
 
     vectors: Float[Tensor, "s d"]
     identity: Int[Tensor, " s"]

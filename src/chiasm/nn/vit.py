@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chiasm.nn.attention import Attention
-from chiasm.nn.block import DropPath
+from chiasm.nn.block import DropPath, Stack
 from chiasm.nn.init import normal
 from chiasm.nn.mlp import MLP
 
@@ -87,7 +87,7 @@ class ViT(nn.Module):
         self.first = nn.Parameter(torch.empty(1, 1, cfg.dim))
         self.position = nn.Parameter(torch.empty(1, 1 + (cfg.image // cfg.stem.patch) ** 2, cfg.dim))
         rates = [cfg.drop_path * i / max(1, cfg.depth - 1) for i in range(cfg.depth)]
-        self.layers = nn.ModuleList(ViTLayer(cfg, rate) for rate in rates)
+        self.layers = Stack[ViTLayer](ViTLayer(cfg, rate) for rate in rates)
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
         normal(self.layers, std=cfg.std)
         nn.init.trunc_normal_(self.first, std=cfg.std)
