@@ -1,0 +1,37 @@
+"""Contrast equals its slow loops."""
+
+import math
+
+import torch
+
+from chiasm.objectives.contrastive import contrast, info_nce, soft_targets
+
+
+def test_info_nce_is_the_mean_of_two_loops() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4, 4)
+    total = 0.0
+    for i in range(4):
+        total -= logits[i, i] - math.log(sum(math.exp(logits[i, j]) for j in range(4)))
+        total -= logits[i, i] - math.log(sum(math.exp(logits[j, i]) for j in range(4)))
+    torch.testing.assert_close(info_nce(logits), total / 8)
+
+
+def test_no_trust_and_one_positive_is_plain_cross_entropy() -> None:
+    torch.manual_seed(0)
+    logits, slow = torch.randn(3, 5), torch.randn(3, 5)
+    hard = contrast(logits, soft_targets(slow, torch.eye(3, 5).bool(), trust=0.0))
+    torch.testing.assert_close(hard, torch.nn.functional.cross_entropy(logits, torch.arange(3)))
+
+
+def test_soft_targets_mix_belief_and_labels() -> None:
+    slow = torch.tensor([[0.0, math.log(3.0)]])
+    targets = soft_targets(slow, torch.tensor([[True, True]]), trust=0.4)
+    torch.testing.assert_close(targets, torch.tensor([[0.4 * 0.25 + 0.6 * 0.5, 0.4 * 0.75 + 0.6 * 0.5]]))
+
+
+def test_a_push_against_the_gradient_brings_the_pair_together() -> None:
+    logits = torch.zeros(3, 3, requires_grad=True)
+    info_nce(logits).backward()
+    assert (logits.grad.diagonal() < 0).all()
+    assert (logits.grad[~torch.eye(3, dtype=torch.bool)] > 0).all()

@@ -1,0 +1,21 @@
+"""Next-token loss equals a slow loop over real words."""
+
+import torch
+
+from chiasm.objectives.language import labelled, next_token
+
+
+def test_only_real_next_words_count() -> None:
+    torch.manual_seed(0)
+    states, ids = torch.randn(2, 4, 3), torch.randint(3, (2, 4))
+    mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
+    kept, target = labelled(states, ids, mask)
+    logits = torch.randn(3, 3)[target] + kept
+    pairs = [(states[b, t], ids[b, t + 1]) for b in range(2) for t in range(3) if mask[b, t + 1]]
+    assert torch.equal(kept, torch.stack([state for state, _ in pairs]))
+    assert target.tolist() == [int(word) for _, word in pairs]
+    total = 0.0
+    for row, word in zip(logits, target, strict=True):
+        logs = row.log_softmax(0)
+        total -= 0.9 * logs[word] + 0.1 * logs.mean()
+    torch.testing.assert_close(next_token(logits, target, smoothing=0.1), total / len(target))
