@@ -8,12 +8,15 @@ but for the grain, which comes from the scene's own seed.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from chiasm.data.sources.chance import chance
+
 Colour = tuple[int, int, int]
+Outline = NDArray[np.complex128]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,45 +44,45 @@ class Scene:
     seed: int
 
 
-def _regular(corners: int, *, start: float = -90.0, inner: float = 1.0) -> np.ndarray:
+def _regular(corners: int, *, start: float = -90.0, inner: float = 1.0) -> Outline:
     """A polygon around the unit circle, as complex numbers; every second corner at radius `inner`."""
     angles = np.radians(start + np.arange(corners) * 360 / corners)
     return np.exp(1j * angles) * np.where(np.arange(corners) % 2, inner, 1.0)
 
 
-def _heart() -> np.ndarray:
+def _heart() -> Outline:
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     x = 16 * np.sin(t) ** 3
     y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
-    return (x + 1j * (y - 2.5)) / 15.5
+    return ((x + 1j * (y - 2.5)) / 16).astype(np.complex128)
 
 
-def _ring() -> np.ndarray:
+def _ring() -> Outline:
     circle = np.append(_regular(48), _regular(48)[0])
-    return np.concatenate([circle, 0.52 * circle[::-1]])
+    return np.concatenate([circle, 0.52 * circle[::-1]]).astype(np.complex128)
 
 
-def _crescent() -> np.ndarray:
+def _crescent() -> Outline:
     outer = np.exp(1j * np.radians(np.linspace(50, 310, 40)))
     tip, bend = outer[-1], 0.78
     centre = tip.real + math.sqrt(bend**2 - tip.imag**2)
     half = math.degrees(math.atan2(-tip.imag, tip.real - centre))
     inner = centre + bend * np.exp(1j * np.radians(np.linspace(360 - half, half, 32)))
-    return np.concatenate([outer, inner]) * 1.05 + 0.15
+    return (np.concatenate([outer, inner]) * 1.05 + 0.1).astype(np.complex128)
 
 
-def _cross() -> np.ndarray:
+def _cross() -> Outline:
     arm = [1 + 0.34j, 0.34 + 0.34j, 0.34 + 1j]
     quarter = np.array(arm) / abs(arm[0])
     return np.concatenate([quarter * 1j**turn for turn in range(4)]) * 1.08
 
 
-OUTLINES: Mapping[str, np.ndarray] = {
+OUTLINES: Mapping[str, Outline] = {
     "circle": 0.95 * _regular(48),
-    "square": 1.15 * _regular(4, start=-45),
-    "triangle": 1.2 * _regular(3) + 0.2j,
-    "diamond": _regular(4) * 1.15 * np.where(np.arange(4) % 2, 0.72, 1.0),
-    "star": 1.15 * _regular(10, inner=0.45),
+    "square": 1.12 * _regular(4, start=-45),
+    "triangle": 1.08 * _regular(3) + 0.1j,
+    "diamond": _regular(4) * 1.12 * np.where(np.arange(4) % 2, 0.72, 1.0),
+    "star": 1.12 * _regular(10, inner=0.45),
     "heart": _heart(),
     "cross": _cross(),
     "ring": _ring(),
@@ -102,9 +105,7 @@ def draw(scene: Scene, size: int) -> np.ndarray:
 def boxes(scene: Scene) -> list[tuple[float, float, float, float]]:
     """Left, top, right and bottom of every thing, as shares of the picture."""
     outlines = [_outline(thing) for thing in scene.things]
-    return [
-        (float(o.real.min()), float(o.imag.min()), float(o.real.max()), float(o.imag.max())) for o in outlines
-    ]
+    return [(float(o.real.min()), float(o.imag.min()), float(o.real.max()), float(o.imag.max())) for o in outlines]
 
 
 def mask(scene: Scene, index: int, size: int) -> np.ndarray:
@@ -121,19 +122,19 @@ def _fineness(size: int) -> int:
     return max(3, 128 // size)
 
 
-def _outline(thing: Thing) -> np.ndarray:
+def _outline(thing: Thing) -> Outline:
     turn = thing.radius * complex(math.cos(thing.tilt), math.sin(thing.tilt))
     return complex(thing.x, thing.y) + turn * OUTLINES[thing.shape]
 
 
 def _corners(thing: Thing, size: int) -> list[float]:
     # -0.5: Pillow counts coordinates from the middle of a pixel
-    return (_outline(thing) * size - (0.5 + 0.5j)).astype(np.complex128).view(np.float64).tolist()
+    return (_outline(thing) * size - (0.5 + 0.5j)).view(np.float64).tolist()
 
 
 def _texture(seed: int, size: int) -> np.ndarray:
     """Soft light over the whole picture, and a fine grain."""
-    rng = Random(seed)
+    rng = chance(seed)
     coarse = Image.frombytes("L", (4, 4), rng.randbytes(16)).resize((size, size), Image.Resampling.BICUBIC)
     light = np.asarray(coarse, dtype=np.int16) // 16 - 8
     grain = np.frombuffer(rng.randbytes(size * size), dtype=np.uint8).astype(np.int16).reshape(size, size) // 32 - 4

@@ -34,8 +34,8 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
     "place": (
         f"one {THING} at the {{place}}{BACKGROUND}",
         f"there is one {THING} at the {{place}}{BACKGROUND}",
-        f"at the {{place}}, one {THING}{BACKGROUND}",
-        f"one picture of one {THING}, placed at the {{place}}{BACKGROUND}",
+        f"at the {{place}} we see one {THING}{BACKGROUND}",
+        f"one picture of one {THING} at the {{place}}{BACKGROUND}",
     ),
     "relation": (
         f"one {THING} {{relation}} one {OTHER}{BACKGROUND}",
@@ -65,9 +65,7 @@ OPTION = re.compile(r"\[([^\]]*)\]")
 
 def say(facts: Facts, phrasing: int = 0) -> str:
     """The facts in English; phrasing 0 is the canonical caption."""
-    frame = next(frames for field, frames in FRAMES.items() if field in facts)[phrasing]
-    kept = OPTION.sub(lambda part: part[1] if all(name in facts for name in FIELD.findall(part[1])) else "", frame)
-    return _inflected(kept.format(**facts))
+    return _inflected(_frame(frozenset(facts), phrasing).format(**facts))
 
 
 def parse(text: str) -> Facts | None:
@@ -80,7 +78,7 @@ def parse(text: str) -> Facts | None:
     return None
 
 
-def one_wrong(facts: Facts, rng: Random, offered: Mapping[str, tuple[str, ...]] = VOCABULARY) -> Facts:
+def one_wrong(facts: Facts, rng: Random, offered: Mapping[str, tuple[str, ...]]) -> Facts:
     """The same facts but one, drawn among the values `offered`; the changed one is false.
 
     A relation turns into its opposite: a thing on the left may well stand a little higher too.
@@ -100,6 +98,13 @@ def meaning(facts: Facts) -> frozenset[tuple[str, str]]:
     return frozenset({**turned, "relation": OPPOSITE[facts["relation"]]}.items())
 
 
+@cache
+def _frame(fields: frozenset[str], phrasing: int) -> str:
+    """The frame for these fields, without the optional parts that they leave empty."""
+    frame = next(frames for field, frames in FRAMES.items() if field in fields)[phrasing]
+    return OPTION.sub(lambda part: part[1] if fields.issuperset(FIELD.findall(part[1])) else "", frame)
+
+
 def _turned(field: str) -> str:
     if field in ("relation", "background"):
         return field
@@ -114,13 +119,12 @@ def _inflected(text: str) -> str:
     """Plurals after numbers, and `a` or `an` for `one`."""
     words, spoken, many = text.split(" "), list[str](), False
     for word, after in zip(words, [*words[1:], ""], strict=True):
-        bare = word.rstrip(",")
-        if bare in VOCABULARY["number"]:
-            many = bare != "one"
-        if bare == "one":
+        if word in VOCABULARY["number"]:
+            many = word != "one"
+        if word == "one":
             spoken.append("an" if after[:1] in "aeiou" else "a")
         else:
-            spoken.append(word.replace(bare, PLURALS[bare]) if many and bare in PLURALS else word)
+            spoken.append(PLURALS.get(word, word) if many else word)
     return " ".join(spoken)
 
 

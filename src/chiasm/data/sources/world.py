@@ -15,7 +15,8 @@ from random import Random
 from chiasm.core.errors import unknown
 from chiasm.data.noise import Noise, spoil
 from chiasm.data.pairs import Pair
-from chiasm.data.sources.canvas import Colour, Scene, Thing, boxes, draw, mask
+from chiasm.data.sources.canvas import OUTLINES, Colour, Scene, Thing, boxes, draw, mask
+from chiasm.data.sources.chance import chance
 from chiasm.data.sources.grammar import PHRASINGS, VOCABULARY, Facts, meaning, one_wrong, parse, say
 from chiasm.data.sources.spec import read_spec
 
@@ -46,6 +47,7 @@ GROUNDS: Mapping[str, Colour] = {
 }
 RADII = {"small": 0.105, "large": 0.165}
 SOLID = ("circle", "square", "triangle", "heart", "hexagon")  # another thing fits into these
+REACH = 1.15  # no outline goes further from its middle, in radii
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,9 @@ class Placed:
         row, column = divmod(VOCABULARY["place"].index(place), 3)
         thing = world.thing(rng, x=0.2 + 0.3 * column, y=0.2 + 0.3 * row, place=place)
         return (thing,), {**world.described(thing), "place": place}
+
+    def offered(self) -> dict[str, tuple[str, ...]]:
+        return {"place": self.places}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,9 @@ class Related:
         # what lies inside is painted last
         return things[::-1], facts
 
+    def offered(self) -> dict[str, tuple[str, ...]]:
+        return {"relation": self.relations}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
@@ -89,9 +97,9 @@ class Counted:
         kinds = _two_kinds(world, rng)
         if first * 2 == total:
             kinds = sorted(kinds, key=lambda kind: (kind.colour, kind.shape))
-        corners = rng.sample([(0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)], total)
+        corners = rng.sample([(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)], total)
         things = [
-            world.jittered(rng, replace(kinds[0] if i < first else kinds[1], x=x, y=y), spread=0.05)
+            world.jittered(rng, replace(kinds[0] if i < first else kinds[1], x=x, y=y), spread=0.04)
             for i, (x, y) in enumerate(corners)
         ]
         facts = {"number": VOCABULARY["number"][first - 1], **world.described(kinds[0])}
@@ -99,6 +107,9 @@ class Counted:
             facts["other_number"] = VOCABULARY["number"][total - first - 1]
             facts |= {f"other_{field}": value for field, value in world.described(kinds[1]).items()}
         return tuple(things), facts
+
+    def offered(self) -> dict[str, tuple[str, ...]]:
+        return {"number": VOCABULARY["number"][: self.most]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +130,13 @@ class World:
     def __post_init__(self) -> None:
         if not 1 <= self.phrasings <= PHRASINGS:
             raise ValueError(f"the grammar has 1 to {PHRASINGS} phrasings, but the world asks for {self.phrasings}")
+        for field, values in self.offered().items():
+            if strange := set(values) - set(VOCABULARY[field]):
+                raise unknown(field, min(strange), VOCABULARY[field])
+        if len(self.colours) < 2 or not self.shapes:
+            raise ValueError(f"a world needs two colours and a shape, but has {self.colours} and {self.shapes}")
+        if "inside" in self.offered().get("relation", ()) and not set(self.shapes) & set(SOLID):
+            raise ValueError(f"nothing fits into {self.shapes}: add one of {SOLID} or leave out the relation 'inside'")
 
     def scene(self, rng: Random) -> Scene:
         """One more scene."""
@@ -126,12 +144,14 @@ class World:
         things, facts = self.layout.arrange(self, rng)
         if background:
             facts["background"] = background
-        return Scene(things=things, facts=facts, background=_shaded(rng, GROUNDS[background]), seed=rng.getrandbits(32))
+        return Scene(
+            things=things, facts=facts, background=_shaded(rng, GROUNDS[background], by=7), seed=rng.getrandbits(32)
+        )
 
     def offered(self) -> dict[str, tuple[str, ...]]:
         """The values that occur, by field: where a wrong one is drawn from."""
         ours = {"colour": self.colours, "shape": self.shapes, "size": self.sizes, "background": self.backgrounds}
-        return {**VOCABULARY, **ours}
+        return {**ours, **self.layout.offered()}
 
     def described(self, thing: Thing) -> Facts:
         """What is said of a thing by itself."""
@@ -150,11 +170,13 @@ class World:
 
     def jittered(self, rng: Random, thing: Thing, *, spread: float) -> Thing:
         """What words leave open: the exact position, size, tilt and hue."""
+        radius = thing.radius * rng.uniform(0.93, 1.07)
+        margin = min(0.5, REACH * radius)
         return replace(
             thing,
-            x=thing.x + rng.uniform(-spread, spread),
-            y=thing.y + rng.uniform(-spread, spread),
-            radius=thing.radius * rng.uniform(0.93, 1.07),
+            x=min(1 - margin, max(margin, thing.x + rng.uniform(-spread, spread))),
+            y=min(1 - margin, max(margin, thing.y + rng.uniform(-spread, spread))),
+            radius=radius,
             tilt=math.radians(rng.uniform(-9, 9)),
             paint=_shaded(rng, thing.paint),
         )
@@ -229,7 +251,7 @@ class WorldPairs:
     def __getitem__(self, index: int) -> Pair:
         scene = self.scene(index)
         truth = caption(scene)
-        rng = Random(f"text/{self.seed}/{self.split}/{index}")
+        rng = chance("text", self.seed, self.split, index)
         text, kind = say(facts(scene), rng.randrange(self.world.phrasings)), ""
         if self.noise is not None:
             text, kind = spoil(
@@ -243,23 +265,27 @@ class WorldPairs:
         return Pair(f"{self.split}-{index:06d}", draw(scene, self.world.pixels), text, tags)
 
     def scene(self, index: int) -> Scene:
-        """What is on picture `index`; also right for one that is never drawn."""
+        """What is on picture `index`."""
         if not 0 <= index < self.count:
             raise IndexError(f"pair {index} of a source that has {self.count}")
-        rng = Random(f"scene/{self.seed}/{self.split}/{index}")
-        while self._held_out(made := self.world.scene(rng)) != (self.split == "test-combinations"):
-            pass
-        return made
+        return self._made(chance("scene", self.seed, self.split, index))
 
     @property
     def fingerprint(self) -> str:
         return hashlib.sha256(f"world {VERSION} {self!r}".encode()).hexdigest()[:16]
 
+    def _made(self, rng: Random) -> Scene:
+        if not self.held_out:
+            return self.world.scene(rng)
+        while self._held_out(made := self.world.scene(rng)) != (self.split == "test-combinations"):
+            pass
+        return made
+
     def _held_out(self, scene: Scene) -> bool:
         return any(_share(f"{t.size}/{t.colour}/{t.shape}/{t.place}") < self.held_out for t in scene.things)
 
     def _other(self, scene: Scene, rng: Random) -> str:
-        while meaning(other := facts(self.scene(rng.randrange(self.count)))) == meaning(facts(scene)):
+        while meaning(other := facts(self._made(rng))) == meaning(facts(scene)):
             pass
         return self._worded(other, rng)
 
@@ -289,7 +315,7 @@ def _beside(world: World, rng: Random, relation: str) -> tuple[Thing, Thing]:
     if relation in ("above", "below"):
         spots = [(y, x) for x, y in spots]
     while True:
-        first, second = (world.thing(rng, x=x, y=y, grow=1.25) for x, y in spots)
+        first, second = (world.thing(rng, x=x, y=y, grow=1.1) for x, y in spots)
         if world.described(first) != world.described(second):
             return first, second
 
@@ -300,7 +326,8 @@ def _inside(world: World, rng: Random) -> tuple[Thing, Thing]:
     outer = solid.thing(rng, x=0.5, y=0.5, grow=1.9)
     colours = tuple(colour for colour in world.colours if colour != outer.colour)
     within = replace(world, colours=colours, sizes=world.sizes[:1])
-    return within.thing(rng, x=outer.x, y=outer.y, grow=0.95), outer
+    middle = complex(outer.x, outer.y) + outer.radius * OUTLINES[outer.shape].mean()
+    return within.thing(rng, x=middle.real, y=middle.imag, grow=0.9), outer
 
 
 def _two_kinds(world: World, rng: Random) -> list[Thing]:
@@ -311,8 +338,8 @@ def _two_kinds(world: World, rng: Random) -> list[Thing]:
             return [first, second]
 
 
-def _shaded(rng: Random, colour: Colour) -> Colour:
-    red, green, blue = (min(255, max(0, part + rng.randint(-12, 12))) for part in colour)
+def _shaded(rng: Random, colour: Colour, *, by: int = 12) -> Colour:
+    red, green, blue = [min(255, max(0, part + int(rng.uniform(-by, by + 1)))) for part in colour]
     return red, green, blue
 
 
