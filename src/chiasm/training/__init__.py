@@ -1,0 +1,1 @@
+"""One loop for every stage of every system: `train(runs, folder)`."""

@@ -1,0 +1,204 @@
+"""The loop: batch, losses, gradient, step; it goes on from where it was killed as if it had not been.
+
+1-pretrain/  run.json           what was asked for
+             metrics.jsonl      one line a step, each step once, no clock in it
+             pace.jsonl         pictures a second, which no two runs share
+             checkpoints/       the last two, while it runs
+             best/  model/      model folders: the best by validation, and the outcome
+             done.json          written last
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chiasm.core.errors import unknown
+from chiasm.core.files import write_atomic, writing
+from chiasm.core.types import Losses
+from chiasm.training.checkpoint import Position, restore, save
+from chiasm.training.freeze import groups, set_mode
+from chiasm.training.optim import Schedule, adamw, clip, set_rate
+from chiasm.training.run import Batch, Run, Step
+from chiasm.weights.folder import DONE, MODEL, WEIGHTS, read_tensors, save_model
+from chiasm.weights.state import copy_into
+
+BEST, CHECKPOINTS, METRICS, PACE = "best", "checkpoints", "metrics.jsonl", "pace.jsonl"
+
+
+class DivergedError(ValueError):
+    """A loss or the gradient is no longer a number."""
+
+
+def fit(run: Run, model: nn.Module, folder: Path, *, on_step: Callable[[Step], None] | None = None) -> None:
+    """Bring `model` from wherever `folder` left it to the end of `run`, and write its model folder."""
+    loop = _Loop(run, model, folder)
+    for step in range(loop.position.step, run.steps):
+        done = loop.step(step)
+        if on_step is not None:
+            on_step(done)
+    loop.finish()
+
+
+class _Loop:
+    """A run under way: `position` is where it stands after its last step."""
+
+    def __init__(self, run: Run, model: nn.Module, folder: Path) -> None:
+        self.run, self.model, self.folder = run, model, folder
+        self.device = next(model.parameters()).device
+        self.optimizer = adamw(groups(model, run.stage, weight_decay=run.weight_decay), betas=run.betas)
+        self.learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.schedule = Schedule(steps=run.steps, peak=run.lr, floor=run.min_lr, warmup=run.warmup)
+        self.weights = torch.tensor(list(run.stage.losses.values()), device=self.device)
+        self.data = run.data()
+        found = restore(folder / CHECKPOINTS, model, self.optimizer)
+        self.position = found or Position()
+        if found is not None:
+            self.data.load_state_dict(found.data)
+        self.lines = _Lines(folder, keep=self.position.metrics)
+        set_mode(model)
+
+    def step(self, step: int) -> Step:
+        """Learn from one step's batches; validate and save when it is time."""
+        lr = self.schedule.rate(step)
+        values, pictures = self._learn(step + 1, lr)
+        *losses, total, norm = values
+        self.position = replace(self.position, step=step + 1, pictures=self.position.pictures + pictures)
+        done = Step(
+            run=self.run.name,
+            steps=self.run.steps,
+            step=self.position.step,
+            pictures=self.position.pictures,
+            lr=lr,
+            norm=norm,
+            total=total,
+            losses=dict(zip(self.run.stage.losses, losses, strict=True)),
+            validation=self._validate() if self._due(self.run.validate_every) else {},
+        )
+        self.lines.add(done, pictures)
+        if self.position.step % self.run.checkpoint_every == 0 and self.position.step < self.run.steps:
+            self._save()
+        return done
+
+    def finish(self) -> None:
+        """Leave the outcome behind, and a note that says so."""
+        self.lines.flush()
+        if self.position.best is not None:
+            path = self.folder / BEST / WEIGHTS
+            copy_into(self.model, read_tensors(path), source=path)
+        save_model(self.folder / MODEL, self.model, self.run.card, self.run.tokenizer)
+        note = {"steps": self.position.step, "pictures": self.position.pictures, "best": self.position.best}
+        write_atomic(self.folder / DONE, (json.dumps(note) + "\n").encode())
+
+    def _learn(self, step: int, lr: float) -> tuple[list[float], int]:
+        """One update; the losses, their sum and the gradient's norm, fetched from the device at once."""
+        found, pictures = torch.zeros_like(self.weights), 0
+        for _ in range(self.run.accumulate):
+            batch: Batch = next(self.data).to(self.device)
+            losses = self._losses(batch) / self.run.accumulate
+            (losses * self.weights).sum().backward()
+            found += losses.detach()
+            pictures += len(batch.images)
+        norm = clip(self.learns, limit=self.run.clip)
+        values = torch.cat([found, (found * self.weights).sum()[None], norm[None]]).tolist()
+        for name, value in zip((*self.run.stage.losses, "total", "gradient norm"), values, strict=True):
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"{name} is {value} at step {step} of run {self.run.name!r}: "
+                    "the steps before are saved up to the last checkpoint; try a lower lr or a longer warmup"
+                )
+        set_rate(self.optimizer, lr)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return values, pictures
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """The stage's losses, in its order."""
+        half = self.run.precision is torch.bfloat16
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            losses: Losses = self.model(batch)
+        wanted = self.run.stage.losses
+        if losses.keys() != wanted.keys():
+            raise ValueError(
+                f"stage {self.run.stage.name!r} weighs the losses {', '.join(sorted(wanted))}, "
+                f"but the model returns {', '.join(sorted(losses))}"
+            )
+        return torch.stack([losses[name].float() for name in wanted])
+
+    def _validate(self) -> Mapping[str, float]:
+        """Ask how good the model is, without a trace in what comes after; keep it if it is the best."""
+        if self.run.validate is None:
+            return {}
+        devices = [self.device] if self.device.type == "cuda" else []
+        self.model.eval()
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            values = {name: float(value) for name, value in self.run.validate(self.model).items()}
+        set_mode(self.model)
+        if self.run.best:
+            self._keep_best(values)
+        return values
+
+    def _keep_best(self, values: Mapping[str, float]) -> None:
+        if self.run.best not in values:
+            raise unknown("validation metric", self.run.best, values)
+        value, best = values[self.run.best], self.position.best
+        if math.isfinite(value) and (best is None or value > best):
+            save_model(self.folder / BEST, self.model, self.run.card, self.run.tokenizer)
+            self.position = replace(self.position, best=value)
+
+    def _due(self, every: int) -> bool:
+        return self.position.step == self.run.steps or (every > 0 and self.position.step % every == 0)
+
+    def _save(self) -> None:
+        size = self.lines.flush()
+        self.position = replace(self.position, metrics=size, data=dict(self.data.state_dict()))
+        save(self.folder / CHECKPOINTS, self.position, self.model, self.optimizer)
+
+
+class _Lines:
+    """`metrics.jsonl` and `pace.jsonl`, written when a checkpoint is, so that a step waits for no disk."""
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        self.metrics, self.pace = folder / METRICS, folder / PACE
+        self.waiting: list[str] = []
+        self.step, self.pictures, self.since = 0, 0, time.perf_counter()
+        with writing(folder):
+            self.metrics.touch()
+            if self.metrics.stat().st_size > keep:  # lines of steps that will be done again
+                os.truncate(self.metrics, keep)
+
+    def add(self, done: Step, pictures: int) -> None:
+        self.waiting.append(
+            _line({name: value for name, value in asdict(done).items() if name not in {"run", "steps"}})
+        )
+        self.step, self.pictures = done.step, self.pictures + pictures
+
+    def flush(self) -> int:
+        """Put the lines on the disk; the file's length then."""
+        now = time.perf_counter()
+        pace = {"step": self.step, "pictures_a_second": self.pictures / (now - self.since)}
+        with writing(self.metrics):
+            _append(self.pace, _line(pace))
+            size = _append(self.metrics, "".join(self.waiting))
+        self.waiting.clear()
+        self.pictures, self.since = 0, now
+        return size
+
+
+def _append(path: Path, text: str) -> int:
+    with path.open("ab") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
+
+
+def _line(values: Mapping[str, Any]) -> str:
+    return json.dumps(values) + "\n"

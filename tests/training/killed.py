@@ -1,0 +1,76 @@
+"""Kills trainings and starts them again: `killed.py FOLDER`, in a process of its own that may fork.
+
+A child dies by SIGKILL just before the n-th time that it touches a file in its folder: between any
+two steps of the protocol, that is. Prints a line of JSON with what was done.
+"""
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def load_parts() -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location("chiasm.parts_of_tests", Path(__file__).with_name("parts.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["chiasm.parts_of_tests"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def attempt(parts: types.ModuleType, folder: Path, *, touches: int) -> bool:
+    """Train in a child that may touch files `touches` times; whether it lived to the end."""
+    child = os.fork()
+    if child == 0:
+        limit_touches(folder, touches)
+        train_in(parts, folder)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL, f"the child failed: {status}"
+    return status == 0
+
+
+def train_in(parts: types.ModuleType, folder: Path) -> None:
+    from chiasm.training.train import train  # noqa: PLC0415  a child's errors must not run the parent's code
+
+    train(parts.two_runs(), folder)
+
+
+def limit_touches(folder: Path, left: int) -> None:
+    def die(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event.startswith(("open", "os.", "shutil.")) and any(str(folder) in str(item) for item in arguments):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(die)
+
+
+def main(root: Path) -> None:
+    torch.set_num_threads(1)
+    parts = load_parts()
+    everything = 100_000
+    assert attempt(parts, root / "whole", touches=everything)
+    killed = 0
+    for first in range(0, everything, 13):
+        folder = root / f"once-{first}"
+        if attempt(parts, folder, touches=first):
+            break
+        assert attempt(parts, folder, touches=everything)
+        killed += 1
+    tries = 1
+    while not attempt(parts, root / "often", touches=60 + 17 * (tries % 3)):
+        tries += 1
+    sys.stdout.write(json.dumps({"killed": killed, "tries": tries}) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
