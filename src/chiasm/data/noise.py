@@ -43,6 +43,8 @@ class Noise:
     def __post_init__(self) -> None:
         if not 0 <= self.rate <= 1:
             raise ValueError(f"the share of wrong texts is {self.rate}, but a share lies between 0 and 1")
+        if min(self.weights().values()) < 0 or not any(self.weights().values()):
+            raise ValueError(f"weights of noise are 0 or more, and some kind above 0, but these are {self.weights()}")
 
     def weights(self) -> dict[str, float]:
         """The kinds and how often each comes, relative to the others."""

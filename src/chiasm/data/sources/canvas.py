@@ -44,10 +44,10 @@ class Scene:
     seed: int
 
 
-def _regular(corners: int, *, start: float = -90.0, inner: float = 1.0) -> Outline:
+def _regular(corners: int, *, start: int = -90, inner: float = 1.0) -> Outline:
     """A polygon around the unit circle, as complex numbers; every second corner at radius `inner`."""
     angles = np.radians(start + np.arange(corners) * 360 / corners)
-    return np.exp(1j * angles) * np.where(np.arange(corners) % 2, inner, 1.0)
+    return (np.exp(1j * angles) * np.where(np.arange(corners) % 2, inner, 1.0)).astype(np.complex128)
 
 
 def _heart() -> Outline:
@@ -74,7 +74,7 @@ def _crescent() -> Outline:
 def _cross() -> Outline:
     arm = [1 + 0.34j, 0.34 + 0.34j, 0.34 + 1j]
     quarter = np.array(arm) / abs(arm[0])
-    return np.concatenate([quarter * 1j**turn for turn in range(4)]) * 1.08
+    return np.concatenate([quarter * 1j**turn for turn in range(4)]).astype(np.complex128) * 1.08
 
 
 OUTLINES: Mapping[str, Outline] = {

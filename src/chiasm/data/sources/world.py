@@ -16,7 +16,7 @@ from chiasm.core.errors import unknown
 from chiasm.data.noise import Noise, spoil
 from chiasm.data.pairs import Pair
 from chiasm.data.sources.canvas import OUTLINES, Colour, Scene, Thing, boxes, draw, mask
-from chiasm.data.sources.chance import chance
+from chiasm.data.sources.chance import chance, share
 from chiasm.data.sources.grammar import PHRASINGS, VOCABULARY, Facts, meaning, one_wrong, parse, say
 from chiasm.data.sources.spec import read_spec
 
@@ -282,7 +282,7 @@ class WorldPairs:
         return made
 
     def _held_out(self, scene: Scene) -> bool:
-        return any(_share(f"{t.size}/{t.colour}/{t.shape}/{t.place}") < self.held_out for t in scene.things)
+        return any(share(f"{t.size}/{t.colour}/{t.shape}/{t.place}") < self.held_out for t in scene.things)
 
     def _other(self, scene: Scene, rng: Random) -> str:
         while meaning(other := facts(self._made(rng))) == meaning(facts(scene)):
@@ -341,8 +341,3 @@ def _two_kinds(world: World, rng: Random) -> list[Thing]:
 def _shaded(rng: Random, colour: Colour, *, by: int = 12) -> Colour:
     red, green, blue = [min(255, max(0, part + int(rng.uniform(-by, by + 1)))) for part in colour]
     return red, green, blue
-
-
-def _share(text: str) -> float:
-    """A place between 0 and 1 for every text, evenly and for ever."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
