@@ -1,0 +1,221 @@
+"""Pictures to tensors: any file or array in, uint8 squares or normalised floats out.
+
+    path | bytes | PIL | array | tensor ─ decode ─ uint8 [h, w, 3] ─ resize ─ uint8 [3, s, s] ─ normalise ─ float
+
+BLIP squeezes every picture to a square with a bicubic filter (arXiv:2201.12086, as released).
+"""
+
+import io
+import struct
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import simplejpeg
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps
+from torch import Tensor
+from torch.nn import functional as F
+
+from chiasm.core.ability import Picture
+from chiasm.core.errors import MediaError
+from chiasm.core.types import Pixels
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LARGEST = 2 * (1 << 30) // 12  # pixels; what Pillow calls a bomb: half a gigabyte of RGB
+ORIENTATION = 0x0112  # the EXIF tag
+# what Pillow's readers were seen to raise on damaged files
+BROKEN = (
+    OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, AttributeError, MemoryError,
+    RuntimeError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+class Resize(Enum):
+    """How a picture becomes a square: both are antialiased and bicubic."""
+
+    FAST = auto()  # torch on uint8: one level of 255 away from Pillow in one value of 200, two in very few
+    EXACT = auto()  # Pillow
+
+
+@dataclass(frozen=True)
+class ImageProcessor:
+    """Turns pictures into what a model wants to see."""
+
+    pixels: Pixels
+    method: Resize = Resize.FAST
+
+    def __call__(self, pictures: Sequence[Picture]) -> Float[Tensor, "b 3 s s"]:
+        size = self.pixels.size
+        squares = [self.read(picture, index=index) for index, picture in enumerate(pictures)]
+        return self.normalise(torch.stack(squares) if squares else torch.empty(0, 3, size, size, dtype=torch.uint8))
+
+    def read(self, picture: Picture, *, index: int = 0) -> UInt8[Tensor, "3 s s"]:
+        """Everything but the normalisation, which is quicker by the batch."""
+        return resize(decode(picture, index=index), self.pixels.size, method=self.method)
+
+    def normalise(self, squares: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
+        """`(x / 255 - mean) / std` as one multiplication and one addition."""
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.pixels.mean, self.pixels.std))
+        return torch.addcmul(-mean / std, squares.float(), 1 / (255 * std))
+
+
+def decode(picture: Picture, *, index: int = 0) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a picture as a viewer shows them, upright and on white.
+
+    Whatever is wrong with it is a `MediaError` that names `index`; of an animation the first frame
+    counts. An array that is right already is not copied.
+    """
+    match picture:
+        case str() | Path():
+            return _from_bytes(_contents(picture, index), index, str(picture))
+        case bytes() | bytearray() | memoryview():
+            return _from_bytes(bytes(picture), index, "bytes")
+        case Image.Image():
+            with QUIET:
+                return _from_pillow(picture, index, "PIL.Image")
+        case np.ndarray():
+            return _from_array(picture, index)
+        case Tensor():
+            return _from_tensor(picture.detach().cpu(), index)
+        case _:
+            raise MediaError(index, type(picture).__name__, "is no path, bytes, PIL.Image, array or tensor")
+
+
+def resize(picture: UInt8[np.ndarray, "h w 3"], size: int, *, method: Resize = Resize.FAST) -> UInt8[Tensor, "3 s s"]:
+    """A square of `size` pixels, whatever the shape was."""
+    if method is Resize.EXACT:
+        picture = np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+    # torch takes neither read-only arrays nor negative strides
+    pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)
+    height, width = pixels.shape[1:]
+    if height > size and 2 * (width - size) < height - size:
+        # Pillow begins with the columns then (measured on version 13), and both round in between
+        pixels = _bicubic(pixels, size, width)
+    return pixels if pixels.shape[1:] == (size, size) else _bicubic(pixels, size, size)
+
+
+def _bicubic(pixels: Tensor, height: int, width: int) -> Tensor:
+    # one picture that was [h, w, 3] is channels-last, the fast path of torch
+    return F.interpolate(pixels[None], (height, width), mode="bicubic", antialias=True)[0]
+
+
+class _Quiet:
+    """No warnings of Pillow's while any thread is inside.
+
+    `warnings.catch_warnings` alone is not enough: two threads that leave it in the order in which
+    they entered would switch the warnings off for good.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before = warnings.catch_warnings()
+
+    def __enter__(self) -> Self:
+        with self.lock:
+            if self.inside == 0:
+                self.before = warnings.catch_warnings()
+                self.before.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self.inside += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.before.__exit__(None, None, None)
+
+
+QUIET = _Quiet()
+
+
+def _contents(path: str | Path, index: int) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise MediaError(index, str(path), error.strerror or str(error)) from error
+    except ValueError as error:  # a name that no file can have
+        raise MediaError(index, repr(path), str(error)) from error
+
+
+def _from_bytes(data: bytes, index: int, path: str) -> UInt8[np.ndarray, "h w 3"]:
+    if not data:
+        raise MediaError(index, path, "is empty (0 bytes)")
+    with QUIET:
+        try:
+            image = Image.open(io.BytesIO(data))
+        except Image.DecompressionBombError as error:
+            raise MediaError(index, path, f"has more than {LARGEST // 10**6} million pixels") from error
+        except Image.UnidentifiedImageError as error:
+            raise MediaError(index, path, "is not a picture of any known format") from error
+        except BROKEN as error:
+            raise MediaError(index, path, f"cannot be opened: {error}") from error
+        _check_size(image, index, path)
+        if image.format in ("JPEG", "MPO") and image.mode == "RGB" and _orientation(image) == 1:
+            try:
+                return simplejpeg.decode_jpeg(data)
+            except ValueError:  # strict about blemishes that Pillow overlooks
+                pass
+        return _from_pillow(image, index, path)
+
+
+def _from_pillow(image: Image.Image, index: int, path: str) -> UInt8[np.ndarray, "h w 3"]:
+    _check_size(image, index, path)
+    try:
+        image.load()
+        return np.array(_rgb(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image))
+    except BROKEN as error:
+        raise MediaError(index, path, f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _check_size(image: Image.Image, index: int, path: str) -> None:
+    if not 0 < image.width * image.height <= LARGEST:
+        reason = f"has {image.width} x {image.height} pixels, allowed are 1 to {LARGEST // 10**6} million"
+        raise MediaError(index, path, reason)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held; a picture with unreadable EXIF counts as upright."""
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except BROKEN:
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # 16 bits a pixel; Pillow would clip them to white
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return image.convert("RGB")
+
+
+def _from_array(array: np.ndarray, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        reason = f"should be uint8 [h, w, 3], but is {array.dtype} {list(array.shape)}"
+        raise MediaError(index, "array", reason)
+    return array
+
+
+def _from_tensor(tensor: Tensor, index: int) -> UInt8[np.ndarray, "h w 3"]:
+    if tensor.ndim != 3 or len(tensor) != 3 or tensor.numel() == 0:
+        raise MediaError(index, "tensor", f"should be [3, h, w], but is {list(tensor.shape)}")
+    if tensor.is_floating_point():
+        if not bool(((tensor >= 0) & (tensor <= 1)).all()):
+            low, high = tensor.min().item(), tensor.max().item()
+            raise MediaError(index, "tensor", f"should lie in 0..1, but lies in {low:.3g}..{high:.3g}")
+        tensor = tensor.float().mul(255).round().to(torch.uint8)
+    if tensor.dtype != torch.uint8:
+        raise MediaError(index, "tensor", f"should be uint8 or float, but is {tensor.dtype}")
+    return tensor.permute(1, 2, 0).numpy()
