@@ -1,0 +1,92 @@
+"""What every file in `chiasm.systems` must be, checked for all of them."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from chiasm import systems
+from chiasm.core.config import from_json, to_json
+from chiasm.core.stage import Stage
+from chiasm.core.system import System
+from chiasm.core.types import ImageText, Text
+from chiasm.training.freeze import groups, set_mode
+
+MODULES = {
+    found.name: importlib.import_module(f"chiasm.systems.{found.name}")
+    for found in pkgutil.iter_modules(systems.__path__)
+}
+SYSTEMS: dict[str, System] = {name: module.SYSTEM for name, module in MODULES.items()}
+PRESETS = [(name, preset) for name, system in SYSTEMS.items() for preset in system.presets]
+STAGES = [(name, stage) for name, system in SYSTEMS.items() for stage in system.stages]
+each_stage = pytest.mark.parametrize(("name", "stage"), STAGES, ids=lambda value: getattr(value, "name", value))
+
+
+def _built(name: str, stage: Stage) -> nn.Module:
+    torch.manual_seed(0)
+    return SYSTEMS[name].presets[stage.preset]().build()
+
+
+def _batch() -> ImageText:
+    torch.manual_seed(1)
+    ids, lengths = torch.randint(7, 200, (6, 9)), torch.tensor([9, 5, 7, 6, 9, 3])
+    text = Text(ids, torch.arange(9)[None] < lengths[:, None])
+    return ImageText(torch.randn(6, 3, 32, 32), text, torch.arange(6))
+
+
+def _step(model: nn.Module, stage: Stage) -> None:
+    optimiser = torch.optim.AdamW(groups(model, stage, weight_decay=0.05), lr=1e-2)
+    set_mode(model)
+    losses = model(_batch())
+    assert losses.keys() == stage.losses.keys()
+    torch.stack([weight * losses[part] for part, weight in stage.losses.items()]).sum().backward()
+    optimiser.step()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_one_file_one_page_one_paper(name: str) -> None:
+    module = MODULES[name]
+    assert SYSTEMS[name].paper in module.__doc__
+    assert len(Path(module.__file__).read_text().splitlines()) <= 150
+    assert "tiny" in SYSTEMS[name].presets
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_every_preset_builds_and_survives_json(name: str, preset: str) -> None:
+    config = SYSTEMS[name].presets[preset]()
+    assert from_json(to_json(config)) == config
+    with torch.device("meta"):
+        config.build()
+
+
+@each_stage
+def test_every_trained_weight_gets_a_gradient_and_moves(name: str, stage: Stage) -> None:
+    model = _built(name, stage)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    _step(model, stage)
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    assert trained
+    assert {name for name, weight in model.named_parameters() if weight.grad is not None} == trained
+    assert {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])} == trained
+
+
+@each_stage
+def test_every_frozen_weight_stays_bit_identical(name: str, stage: Stage) -> None:
+    """Also with half of what the stage trains taken away, so that something is frozen in every system."""
+    model = _built(name, stage)
+    kept = dict(list(stage.train.items())[:1])
+    reduced = Stage(name="reduced", preset=stage.preset, train=kept, losses=stage.losses)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    _step(model, reduced)
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters() if name in frozen)
+
+
+@each_stage
+def test_a_stage_inherits_what_its_predecessor_has(name: str, stage: Stage) -> None:
+    first, model = _built(name, SYSTEMS[name].stages[0]), _built(name, stage)
+    for ours, theirs in stage.inherit.items():
+        model.get_submodule(ours).load_state_dict(first.get_submodule(theirs).state_dict())
