@@ -1,0 +1,1 @@
+"""How a speaker's next-token distributions become texts; knows the ability, never a model."""
