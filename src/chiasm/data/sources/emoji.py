@@ -259,30 +259,30 @@ def _picture(font: Path, sequence: str) -> str | None:
     face = _face(font)
     if face.getlength(sequence) > 1.3 * face.getlength("\N{GRINNING FACE}"):
         return None
-    pixels = _raster(font, sequence).tobytes()
+    pixels = _ink(font, sequence).tobytes()
     return None if pixels == _missing(font) else hashlib.sha256(pixels).hexdigest()[:16]
 
 
 @cache
 def _missing(font: Path) -> bytes:
     """What the font shows for a character that can never exist."""
-    return _raster(font, "\U0010fffe").tobytes()
+    return _ink(font, "\U0010fffe").tobytes()
 
 
-def _raster(font: Path, sequence: str) -> Image.Image:
-    """The picture alone, in the middle of a transparent square."""
+def _ink(font: Path, sequence: str) -> Image.Image:
+    """What Pillow writes into the middle of nothing; its colours are blended with black, so premultiplied."""
     square = Image.new("RGBA", (CANVAS, CANVAS))
     ImageDraw.Draw(square).text((CANVAS / 2, CANVAS / 2), sequence, font=_face(font), anchor="mm", embedded_color=True)
-    # Pillow has blended the colours with the black of nothing: they are premultiplied now
-    return Image.frombytes("RGBa", square.size, square.tobytes()).convert("RGBA")
+    return square
 
 
 @lru_cache(maxsize=4096)
 def _glyph(font: Path, sequence: str, size: int) -> Image.Image:
     """The picture cut to what is drawn, made square, and shrunk to `size`."""
-    raster = _raster(font, sequence)
-    left, top, right, bottom = raster.getbbox() or (0, 0, CANVAS, CANVAS)
+    ink = _ink(font, sequence)
+    left, top, right, bottom = ink.getbbox() or (0, 0, CANVAS, CANVAS)
     side = max(right - left, bottom - top)
     square = Image.new("RGBA", (side, side))
-    square.paste(raster.crop((left, top, right, bottom)), ((side - right + left) // 2, (side - bottom + top) // 2))
-    return square.resize((size, size), Image.Resampling.LANCZOS)
+    square.paste(ink.crop((left, top, right, bottom)), ((side - right + left) // 2, (side - bottom + top) // 2))
+    straight = Image.frombytes("RGBa", square.size, square.tobytes()).convert("RGBA")
+    return straight.resize((size, size), Image.Resampling.LANCZOS)
