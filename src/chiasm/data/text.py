@@ -1,0 +1,159 @@
+"""Words to tensors: BLIP's cleaning of captions, and a tokenizer with BLIP's two extra tokens.
+
+encode   [CLS] a red circle [SEP] [PAD] [PAD]      matching and generation replace position 0
+prompt   [PAD] [PAD] [DEC] a picture of            left-padded, ready to be continued
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Backend
+
+from chiasm.core.files import write_atomic
+from chiasm.core.types import Markers, Text
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]")
+ASCII = "".join(sorted(set(string.ascii_lowercase + string.digits + string.punctuation)))
+INSIDE = re.compile(r"[\w'-]")  # what may follow another character within a word
+# Punctuation stands alone, but for hyphens and apostrophes inside a word: "medium-dark" decodes as it was.
+PUNCTUATION = r"[^\w\s'-]|(?<!\w)['-]|['-](?!\w)"
+DROPPED = re.compile(
+    r"[.!\"()*#:;~\s\x00-\x1f\x7f-\x9f"  # BLIP's marks, white space, control characters
+    r"\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"  # invisible ones, broken halves
+)
+WORDS = """
+an the of in on at with to for from by and or is are that there this it we see no not one two three four five
+picture photo image background side corner
+red orange yellow green cyan blue purple pink brown black white grey gray navy light medium dark bright
+circle square triangle diamond star heart cross ring crescent hexagon
+circles squares triangles diamonds stars hearts crosses rings crescents hexagons
+small large big little tiny top bottom left right centre center middle above below inside under between next
+thing things object objects colour shape size what where which how many
+man woman person people boy girl child face hand hair head skin tone
+dog cat bird fish horse tree flower sun moon house car bus train boat plane
+street water sky food cup table chair book ball hat flag clock
+"""
+
+
+def clean(text: str, *, max_words: int = 30) -> str:
+    """A caption as BLIP trains on it (arXiv:2201.12086, as released): lower case, few marks, few words.
+
+    Commas, hyphens, apostrophes and question marks stay.
+    """
+    return " ".join(DROPPED.sub(" ", text.lower()).split()[:max_words])
+
+
+class Tokenizer:
+    """Words to ids and back, over any `tokenizer.json` that has BLIP's special tokens.
+
+    Text can never produce a special token, whatever it says.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        pieces = backend.get_vocab(with_added_tokens=True)
+        if missing := [name for name in SPECIAL if name not in pieces]:
+            raise ValueError(f"the tokenizer lacks {', '.join(missing)}; BLIP needs all of {', '.join(SPECIAL)}")
+        backend.no_padding()
+        backend.no_truncation()
+        backend.encode_special_tokens = True
+        self._backend = backend
+        self.vocab = backend.get_vocab_size(with_added_tokens=True)
+        self.markers = Markers(**{name[1:-1].lower(): pieces[name] for name in SPECIAL if name != "[UNK]"})
+
+    def encode(self, texts: Sequence[str], *, max_length: int | None = None) -> Text:
+        """`[CLS] words [SEP]`, padded on the right to the longest."""
+        if max_length is not None and max_length < 2:
+            raise ValueError(f"max_length is {max_length}, but [CLS] and [SEP] alone need 2")
+        words = None if max_length is None else max_length - 2
+        return self._padded([[self.markers.cls, *row[:words], self.markers.sep] for row in self._ids(texts)])
+
+    def prompt(self, texts: Sequence[str]) -> Text:
+        """`[DEC] words`, padded on the left: the beginning of what a decoder goes on with."""
+        text = self._padded([[self.markers.dec, *row][::-1] for row in self._ids(texts)])
+        return Text(text.ids.flip(1), text.mask.flip(1))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The words without special tokens."""
+        return self._backend.decode(list(ids), skip_special_tokens=True).strip()
+
+    def save(self, path: str | Path) -> None:
+        """Write a `tokenizer.json`; the same vocabulary gives the same bytes."""
+        write_atomic(Path(path), self._backend.to_str(pretty=True).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Tokenizer":
+        """Read a `tokenizer.json`, ours or another's."""
+        try:
+            return cls(Backend.from_buffer(Path(path).read_bytes()))
+        except OSError as error:
+            raise ValueError(f"cannot read the tokenizer {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ValueError(f"{path} is no tokenizer for BLIP: {error}") from error
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, vocab: int = 2048) -> "Tokenizer":
+        """Learn at most `vocab` word pieces from `texts`; their order does not matter.
+
+        Every frequent character becomes a piece of its own, so that hardly anything is unknown.
+        """
+        backend, plain = _wordpiece(SPECIAL), [_whole(text) for text in texts]
+        characters = _characters(map(backend.normalizer.normalize_str, plain), vocab)
+        # the library numbers "##x" in an order that changes from run to run, unless they are given
+        continued = [f"##{character}" for character in characters if INSIDE.match(character)]
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab, special_tokens=[*SPECIAL, *continued], initial_alphabet=characters,
+            limit_alphabet=len(characters), show_progress=False,
+        )  # fmt: skip
+        backend.train_from_iterator(plain, trainer)
+        pieces = backend.get_vocab()
+        return cls(_wordpiece(sorted(pieces, key=pieces.__getitem__)))
+
+    @classmethod
+    def builtin(cls, words: Sequence[str] = tuple(WORDS.split())) -> "Tokenizer":
+        """The vocabulary of the `tiny` presets: ASCII characters and some plain words, always the same."""
+        return cls(_wordpiece([*SPECIAL, *ASCII, *(f"##{x}" for x in ASCII if INSIDE.match(x)), *words]))
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        plain = [_whole(text) for text in texts]
+        return [row.ids for row in self._backend.encode_batch_fast(plain, add_special_tokens=False)]
+
+    def _padded(self, rows: list[list[int]]) -> Text:
+        width = max(map(len, rows), default=0)
+        ids = torch.tensor([row + [self.markers.pad] * (width - len(row)) for row in rows], dtype=torch.int64)
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        return Text(ids.view(len(rows), width), torch.arange(width) < lengths[:, None])
+
+
+def _wordpiece(pieces: Sequence[str]) -> Backend:
+    """Lower-casing word pieces over a given vocabulary."""
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    if len(vocabulary) != len(pieces):
+        raise ValueError(f"the vocabulary names {len(pieces) - len(vocabulary)} of its pieces twice")
+    backend = Backend(models.WordPiece(vocabulary))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(PUNCTUATION), "isolated")]
+    )
+    backend.decoder = decoders.WordPiece(prefix="##")
+    backend.add_special_tokens(list(SPECIAL))
+    return backend
+
+
+def _characters(texts: Iterable[str], vocab: int) -> list[str]:
+    """All of ASCII, and as many others, frequent ones first, as leave most of the vocabulary to words."""
+    room = vocab - len(SPECIAL) - len(ASCII) - sum(bool(INSIDE.match(character)) for character in ASCII)
+    if room < 0:
+        raise ValueError(f"a vocabulary of {vocab} is too small: special tokens and ASCII take {vocab - room}")
+    counts = Counter(character for text in texts for character in text if not character.isspace())
+    others = sorted(counts.keys() - set(ASCII), key=lambda character: (-counts[character], character))
+    return sorted([*ASCII, *others[: room // 4]])
+
+
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which no encoding can hold."""
+    return text.encode("utf-8", "replace").decode()
