@@ -154,6 +154,12 @@ def test_a_fingerprint_changes_with_the_pairs() -> None:
 
 
 @needs_font
+def test_families_narrow_what_is_shown() -> None:
+    source = open_emoji("emoji?families=hearts,clocks&count=60&noise=0.5")
+    assert {source[index].tags["family"] for index in range(60)} == {"hearts", "clocks"}
+
+
+@needs_font
 def test_without_shaping_only_single_characters_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = ImageFont.truetype(str(FONT), emojis._face(FONT).size, layout_engine=ImageFont.Layout.BASIC)
     monkeypatch.setattr(emojis, "_face", lambda _: plain)
@@ -176,7 +182,13 @@ def test_what_is_missing_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) 
 @needs_font
 @pytest.mark.parametrize(
     ("spec", "message"),
-    [("emoji:all", "no preset 'all'"), ("emoji?splt=val", "did you mean 'split'"), ("emoji?split=tset-unseen", "did")],
+    [
+        ("emoji:all", "no preset 'all'"),
+        ("emoji?splt=val", "did you mean 'split'"),
+        ("emoji?split=tset-unseen", "did"),
+        ("emoji?families=heart", "did you mean 'hearts'"),
+        ("emoji?families=hearts&split=test-unseen", "fewer than two"),
+    ],
 )
 def test_what_cannot_be_opened_says_why(spec: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

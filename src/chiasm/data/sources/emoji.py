@@ -136,7 +136,10 @@ def draw(font: Path, sequence: str, size: int, rng: Random) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EmojiPairs:
-    """Pairs of a font's emoji: `train` is the web (noisy if asked), every other split is human and true."""
+    """Pairs of a font's emoji: `train` is the web (noisy if asked), every other split is human and true.
+
+    `families` narrows what is shown (`people`, `hearts`, `clocks`, ...); none named means all.
+    """
 
     font: Path
     seed: int = 0
@@ -144,12 +147,18 @@ class EmojiPairs:
     split: str = "train"
     noise: Noise | None = None
     pixels: int = 32
+    families: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise unknown("split", self.split, SPLITS)
         if self.noise is not None and self.split != "train":
             raise ValueError(f"the split {self.split!r} is human and true; noise belongs to the split 'train'")
+        known = {emoji.family for emoji in drawn(self.font)}
+        if strange := set(self.families) - known:
+            raise unknown("family", min(strange), known)
+        if len(_shown(self)) < 2:
+            raise ValueError(f"the split {self.split!r} shows fewer than two emoji of {self.families}: name more")
 
     def __len__(self) -> int:
         return self.count
@@ -157,7 +166,7 @@ class EmojiPairs:
     def __getitem__(self, index: int) -> Pair:
         if not 0 <= index < self.count:
             raise IndexError(f"pair {index} of a source that has {self.count}")
-        emojis = splits(self.font)[self.split]
+        emojis = _shown(self)
         rng = chance("emoji", self.seed, self.split, index)
         emoji = rng.choice(emojis)
         image = draw(self.font, emoji.sequence, self.pixels, rng)
@@ -168,7 +177,7 @@ class EmojiPairs:
                 rng,
                 self.noise,
                 swap=lambda rng: _other(emojis, emoji, rng),
-                attribute=lambda rng: _one_wrong(self.font, emoji, rng),
+                attribute=lambda rng: _one_wrong(self.font, emojis, emoji, rng),
             )
         tags = {
             "human": self.split != "train", "noise": kind, "truth": emoji.name, "facts": dict(emoji.facts),
@@ -181,7 +190,7 @@ class EmojiPairs:
         known = hashlib.sha256(
             f"emoji {VERSION} {self.seed} {self.count} {self.split} {self.noise!r} {self.pixels}".encode()
         )
-        for emoji in splits(self.font)[self.split]:
+        for emoji in _shown(self):
             known.update(f"{emoji.name} {emoji.picture}".encode())
         return known.hexdigest()[:16]
 
@@ -192,7 +201,7 @@ def open_emoji(spec: str = "emoji") -> EmojiPairs:
         spec,
         {
             "count": int, "seed": int, "split": str, "noise": lambda rate: Noise(rate=float(rate)), "pixels": int,
-            "font": Path,
+            "font": Path, "families": lambda names: tuple(names.split(",")),
         },
     )  # fmt: skip
     if name:
@@ -203,19 +212,25 @@ def open_emoji(spec: str = "emoji") -> EmojiPairs:
     return EmojiPairs(font, **given)
 
 
+@cache
+def _shown(pairs: EmojiPairs) -> tuple[Emoji, ...]:
+    emojis = splits(pairs.font)[pairs.split]
+    return tuple(emoji for emoji in emojis if not pairs.families or emoji.family in pairs.families)
+
+
 def _other(emojis: Sequence[Emoji], emoji: Emoji, rng: Random) -> str:
     while (other := rng.choice(emojis)).facts == emoji.facts:
         pass
     return other.name
 
 
-def _one_wrong(font: Path, emoji: Emoji, rng: Random) -> str:
-    """The name of a training emoji that differs in one attribute, within the family if it is the base."""
+def _one_wrong(font: Path, emojis: Sequence[Emoji], emoji: Emoji, rng: Random) -> str:
+    """The name of a training emoji of the same family that differs in one attribute, where there is one."""
     kin = _kin(font)
     near = [[name for name in kin[key] if name != emoji.name] for key in _keys(emoji)]
     if near := [names for names in near if names]:
         return rng.choice(rng.choice(near))
-    return _other(splits(font)["train"], emoji, rng)
+    return _other(emojis, emoji, rng)
 
 
 @cache
@@ -256,11 +271,15 @@ def _face(font: Path) -> ImageFont.FreeTypeFont:
 
 def _picture(font: Path, sequence: str) -> str | None:
     """A number for the picture, or None where the font has none: a box, or parts side by side."""
-    face = _face(font)
-    if face.getlength(sequence) > 1.3 * face.getlength("\N{GRINNING FACE}"):
+    if _face(font).getlength(sequence) > 1.3 * _width(font):
         return None
     pixels = _ink(font, sequence).tobytes()
     return None if pixels == _missing(font) else hashlib.sha256(pixels).hexdigest()[:16]
+
+
+@cache
+def _width(font: Path) -> float:
+    return _face(font).getlength("\N{GRINNING FACE}")
 
 
 @cache
