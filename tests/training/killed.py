@@ -1,6 +1,6 @@
-"""Kills trainings and starts them again: `killed.py FOLDER`, in a process of its own that may fork.
+"""Kills trainings and starts them again: `killed.py FOLDER STRIDE`, in a process of its own that may fork.
 
-A child dies by SIGKILL just before the n-th time that it touches a file in its folder: between any
+A child dies by SIGKILL just before the n-th time (every STRIDE-th n) that it touches a file in its folder: between any
 two steps of the protocol, that is. Prints a line of JSON with what was done.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from chiasm.training.train import train
 
 
 def load_parts() -> types.ModuleType:
@@ -30,17 +32,11 @@ def attempt(parts: types.ModuleType, folder: Path, *, touches: int) -> bool:
     child = os.fork()
     if child == 0:
         limit_touches(folder, touches)
-        train_in(parts, folder)
+        train(parts.two_runs(), folder)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL, f"the child failed: {status}"
     return status == 0
-
-
-def train_in(parts: types.ModuleType, folder: Path) -> None:
-    from chiasm.training.train import train  # noqa: PLC0415  a child's errors must not run the parent's code
-
-    train(parts.two_runs(), folder)
 
 
 def limit_touches(folder: Path, left: int) -> None:
@@ -54,13 +50,13 @@ def limit_touches(folder: Path, left: int) -> None:
     sys.addaudithook(die)
 
 
-def main(root: Path) -> None:
+def main(root: Path, stride: int) -> None:
     torch.set_num_threads(1)
     parts = load_parts()
     everything = 100_000
-    assert attempt(parts, root / "whole", touches=everything)
+    train(parts.two_runs(), root / "whole")  # here, so that the children find torch warm
     killed = 0
-    for first in range(0, everything, 13):
+    for first in range(0, everything, stride):
         folder = root / f"once-{first}"
         if attempt(parts, folder, touches=first):
             break
@@ -73,4 +69,4 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

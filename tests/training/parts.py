@@ -18,6 +18,8 @@ PIXELS = Pixels(size=2, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 @dataclass(frozen=True)
 class Batch:
+    """Inputs and what should come out."""
+
     images: Tensor
     target: Tensor
 

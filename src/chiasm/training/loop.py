@@ -56,7 +56,7 @@ class _Loop:
         self.optimizer = adamw(groups(model, run.stage, weight_decay=run.weight_decay), betas=run.betas)
         self.learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.schedule = Schedule(steps=run.steps, peak=run.lr, floor=run.min_lr, warmup=run.warmup)
-        self.weights = torch.tensor(list(run.stage.losses.values()), device=self.device)
+        self.weights = torch.tensor(list(run.stage.losses.values()), dtype=torch.float32, device=self.device)
         self.data = run.data()
         found = restore(folder / CHECKPOINTS, model, self.optimizer)
         self.position = found or Position()

@@ -1,0 +1,64 @@
+"""What one stage takes over from another, by path."""
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from chiasm.core.stage import Stage
+from chiasm.systems import blip
+from chiasm.training.inherit import inherit
+
+
+def stage(inherits: dict[str, str]) -> Stage:
+    return Stage(name="s", preset="p", train={}, losses={}, inherit=inherits)
+
+
+@pytest.mark.parametrize("name", ["caption", "retrieve"])
+def test_the_stages_of_blip(name: str) -> None:
+    torch.manual_seed(0)
+    before, declared = blip.tiny().build(), blip.SYSTEM.stage(name)
+    model = blip.SYSTEM.presets[declared.preset]().build()
+    inherit(model, before, declared)
+    theirs = before.get_submodule(declared.inherit[""]).state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in model.state_dict().items())
+
+
+def test_paths_on_both_sides() -> None:
+    model = nn.ModuleDict({"eye": nn.Linear(2, 2), "new": nn.Linear(2, 2)})
+    before = nn.ModuleDict({"body": nn.ModuleDict({"vision": nn.Linear(2, 2)}), "eyes": nn.Linear(2, 2)})
+    new = model["new"].weight.clone()
+    inherit(model, before, stage({"eye": "body.vision"}))
+    assert torch.equal(model["eye"].weight, before["body"]["vision"].weight)
+    assert torch.equal(model["new"].weight, new)
+    inherit(model, before, stage({"eye": "body.vision", "new.weight": "eyes.weight"}))
+    assert torch.equal(model["new"].weight, before["eyes"].weight)
+    assert not torch.equal(model["new"].bias, before["eyes"].bias)
+
+
+def test_any_name_of_a_tied_tensor_will_do(parts: ModuleType) -> None:
+    before, model = parts.Net.Config().build(), parts.Net.Config().build()
+    inherit(model, before, stage({"tail": "tail"}))
+    assert torch.equal(model.head.weight, before.head.weight)
+    assert model.tail.weight is model.head.weight
+    assert not torch.equal(model.head.bias, before.head.bias)
+
+
+def test_a_tie_cannot_hold_two_tensors(parts: ModuleType) -> None:
+    before = nn.ModuleDict({"head": nn.Linear(4, 4), "tail": nn.Linear(4, 4)})
+    with pytest.raises(ValueError, match=r"head\.weight is tied, but the previous model has several tensors"):
+        inherit(parts.Net.Config().build(), before, stage({"head": "head", "tail": "tail"}))
+
+
+@pytest.mark.parametrize(
+    ("inherits", "message"),
+    [
+        ({"towr": "tower"}, r"unknown path to inherit in stage 's' 'towr'; did you mean 'tower'\?"),
+        ({"tower": "touwer"}, r"inherits touwer\.0\.weight, .*, which the previous model does not have"),
+        ({"norm": "head"}, r"inherits norm\.weight of shape \(4,\) from head\.weight of shape \(4, 4\)"),
+    ],
+)
+def test_paths_that_do_not_fit(parts: ModuleType, inherits: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        inherit(parts.Net.Config().build(), parts.Net.Config().build(), stage(inherits))
