@@ -1,1 +1,52 @@
-"""Chiasm: learning from pictures and the noisy words around them."""
+"""Chiasm: learning from pictures and the noisy words around them.
+
+Nothing is imported before it is asked for: `import chiasm` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chiasm.core.errors import AbilityError, MediaError
+    from chiasm.core.results import Caption, Match, Ranking
+    from chiasm.predictor.catalogue import SystemInfo, catalogue
+    from chiasm.predictor.open import create, load
+    from chiasm.predictor.verbs import Predictor
+
+__all__ = [
+    "AbilityError",
+    "Caption",
+    "Match",
+    "MediaError",
+    "Predictor",
+    "Ranking",
+    "SystemInfo",
+    "catalogue",
+    "create",
+    "load",
+]
+
+_HOMES = {
+    "AbilityError": "chiasm.core.errors",
+    "Caption": "chiasm.core.results",
+    "Match": "chiasm.core.results",
+    "MediaError": "chiasm.core.errors",
+    "Predictor": "chiasm.predictor.verbs",
+    "Ranking": "chiasm.core.results",
+    "SystemInfo": "chiasm.predictor.catalogue",
+    "catalogue": "chiasm.predictor.catalogue",
+    "create": "chiasm.predictor.open",
+    "load": "chiasm.predictor.open",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("chiasm")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chiasm' has no attribute {name!r}")
+    return vars(import_module(_HOMES[name]))[name]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,42 @@
+"""What a verb needs of a module: no model lists its abilities by hand."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from chiasm.core.ability import EmbedsImages, EmbedsText, Matches, Sees, Speaks
+from chiasm.core.types import Text
+
+
+@runtime_checkable
+class Compares(EmbedsImages, EmbedsText, Protocol):
+    """Pictures and texts in one space."""
+
+
+@runtime_checkable
+class Orders(Compares, Matches, Protocol):
+    """Finds candidates by comparing and judges them by matching."""
+
+
+@runtime_checkable
+class Fuses(Sees, Protocol):
+    """One state a word, after the words have read a picture."""
+
+    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]: ...
+
+
+NEEDS: Mapping[str, tuple[type, ...]] = {  # any one of these will do
+    "caption": (Speaks,),
+    "match": (Compares, Matches),
+    "embed": (EmbedsImages, EmbedsText),
+    "classify": (Compares,),
+    "rerank": (Orders,),
+    "features": (Sees,),
+}
+
+
+def abilities(module: nn.Module) -> tuple[str, ...]:
+    """The verbs that a module has the tensors for."""
+    return tuple(verb for verb, kinds in NEEDS.items() if isinstance(module, kinds))

@@ -1,0 +1,91 @@
+"""What there is: every system with its paper, sizes, stages and abilities."""
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from types import MappingProxyType
+
+import torch
+from torch import nn
+
+from chiasm import systems
+from chiasm.core.errors import unknown
+from chiasm.core.system import Config, System
+from chiasm.predictor.abilities import NEEDS, abilities
+
+
+@dataclass(frozen=True)
+class SystemInfo:
+    """One published method; what only a module can tell is found out when asked for, on the meta device."""
+
+    name: str
+    paper: str
+    presets: tuple[str, ...]
+    stages: tuple[str, ...]
+    weights: tuple[str, ...]  # official ones that `load` knows by name
+
+    @cached_property
+    def abilities(self) -> tuple[str, ...]:
+        """The verbs that at least one preset has."""
+        every = {verb for preset in self.presets for verb in self.abilities_of(preset)}
+        return tuple(verb for verb in NEEDS if verb in every)
+
+    def abilities_of(self, preset: str) -> tuple[str, ...]:
+        """The verbs of one preset; presets of one graph differ in size only, so the first stands for all."""
+        kind = type(config_of(f"{self.name}/{preset}"))
+        first = next(name for name in self.presets if type(config_of(f"{self.name}/{name}")) is kind)
+        return abilities(_outline(f"{self.name}/{first}"))
+
+    def parameters(self, preset: str) -> int:
+        """How many numbers training can change; a momentum twin is not counted."""
+        return sum(parameter.numel() for parameter in _outline(f"{self.name}/{preset}").parameters())
+
+
+def catalogue() -> Mapping[str, SystemInfo]:
+    """Every system by name."""
+    return MappingProxyType(
+        {
+            name: SystemInfo(
+                name=name,
+                paper=system.paper,
+                presets=tuple(system.presets),
+                stages=tuple(stage.name for stage in system.stages),
+                weights=(),
+            )
+            for name, system in _systems().items()
+        }
+    )
+
+
+def config_of(name: str) -> Config:
+    """The config of `system/preset`."""
+    presets = {f"{of}/{preset}": build for of, system in _systems().items() for preset, build in system.presets.items()}
+    if name not in presets:
+        raise unknown("model", name, presets)
+    return presets[name]()
+
+
+def able(verb: str) -> list[str]:
+    """The models, as `system/preset`, that have the tensors for a verb."""
+    return [
+        f"{name}/{preset}"
+        for name, info in catalogue().items()
+        for preset in info.presets
+        if verb in info.abilities_of(preset)
+    ]
+
+
+@cache
+def _systems() -> Mapping[str, System]:
+    """The folder of systems is the list of them."""
+    names = sorted(module.name for module in pkgutil.iter_modules(systems.__path__))
+    return {name: vars(import_module(f"{systems.__name__}.{name}"))["SYSTEM"] for name in names}
+
+
+@cache
+def _outline(name: str) -> nn.Module:
+    """The module of `system/preset` without its tensors' memory."""
+    with torch.device("meta"):
+        return config_of(name).build()

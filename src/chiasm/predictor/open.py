@@ -1,0 +1,100 @@
+"""From a name to a `Predictor`: a folder of one's own, or a published size with random weights."""
+
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+
+from chiasm.core.errors import unknown
+from chiasm.core.system import Config
+from chiasm.core.types import Markers
+from chiasm.data.images import Resize
+from chiasm.data.text import Tokenizer
+from chiasm.predictor.catalogue import catalogue, config_of
+from chiasm.predictor.parts import pixels_of
+from chiasm.predictor.verbs import Predictor
+from chiasm.weights.folder import TOKENIZER, ModelCard, last_finished, load_model
+
+METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """A config that can be had for another vocabulary."""
+
+    def fitted(self, vocab: int, markers: Markers) -> Config: ...
+
+
+def load(
+    source: str | Path,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    preprocess: Literal["fast", "exact"] = "fast",
+    tokenizer: str | Path | Tokenizer | None = None,
+) -> Predictor:
+    """The model of a model folder, or of a run folder's last finished run.
+
+    `device=None` is the GPU if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes
+    pictures by Pillow to the last bit, which is slower.
+    """
+    if preprocess not in METHODS:
+        raise unknown("preprocess", preprocess, METHODS)
+    folder = last_finished(_existing(source))
+    module, card = load_model(folder, device=device or best_device(), dtype=dtype)
+    words = _tokenizer(folder / TOKENIZER if tokenizer is None else tokenizer)
+    return Predictor(module, card, words, method=METHODS[preprocess])
+
+
+def create(
+    name: str,
+    *,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+    tokenizer: str | Path | Tokenizer | None = None,
+) -> Predictor:
+    """`system/preset` with random weights.
+
+    The `tiny` presets have a small tokenizer of their own, and any preset takes the size of the
+    vocabulary it is given. The caller's random state stays as it was.
+    """
+    config = config_of(name)
+    system, preset = name.split("/")
+    words = Tokenizer.builtin() if tokenizer is None and preset.startswith("tiny") else _tokenizer(tokenizer)
+    if words is not None and isinstance(config, Fits):
+        config = config.fitted(words.vocab, words.markers)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = config.build()
+    card = ModelCard(system=system, preset=preset, config=config, pixels=pixels_of(config))
+    return Predictor(module.to(device=device or best_device(), dtype=dtype), card, words)
+
+
+def best_device() -> str:
+    """The GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:
+    return Tokenizer.load(given) if isinstance(given, (str, Path)) else given
+
+
+def _existing(source: str | Path) -> Path:
+    """The folder, or why there is none."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ValueError(f"{source} is a file, but this version loads folders: a model folder, or one that runs made")
+    system, _, preset = str(source).partition("/")
+    if system in catalogue():
+        name = str(source) if preset in catalogue()[system].presets else f"{system}/{catalogue()[system].presets[0]}"
+        raise ValueError(
+            f"{str(source)!r} names a preset, which has no trained weights: "
+            f"chiasm.create({name!r}) builds it with random ones, and load takes a folder"
+        )
+    raise ValueError(
+        f"there is no folder {str(source)!r}; this version loads model folders and run folders from the disk, "
+        "and no weights from a hub"
+    )

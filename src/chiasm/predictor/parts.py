@@ -1,0 +1,42 @@
+"""What a system's config says about its parts, and its module about its scale, whatever the graph around them."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from chiasm.core.system import Config
+from chiasm.core.types import Pixels
+from chiasm.data.images import CLIP_MEAN, CLIP_STD
+from chiasm.nn.bert import Bert
+from chiasm.nn.vit import ViT
+
+Part = TypeVar("Part")
+
+
+def pixels_of(config: Config) -> Pixels:
+    """Pictures as the vision tower wants them, with the channels' statistics that all of BLIP's line uses."""
+    return Pixels(size=_part(config, ViT.Config).image, mean=CLIP_MEAN, std=CLIP_STD)
+
+
+def longest_text(config: Config) -> int:
+    """How many tokens the text tower has positions for."""
+    return _part(config, Bert.Config).max_len
+
+
+def temperature_of(module: nn.Module) -> Tensor:
+    """What cosines are divided by before they become probabilities."""
+    return next(p for name, p in module.named_parameters() if name.rpartition(".")[2] == "temperature")
+
+
+def _part(config: Any, kind: type[Part]) -> Part:
+    return next(part for part in _parts(config) if isinstance(part, kind))
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    yield config
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _parts(value)

@@ -1,0 +1,71 @@
+"""Pictures and strings on their way to a module, in batches."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from chiasm.core.ability import EmbedsImages, EmbedsText, Picture, Sees
+from chiasm.core.errors import AbilityError
+from chiasm.core.types import Text
+from chiasm.data.images import ImageProcessor
+from chiasm.data.text import Tokenizer
+
+
+class Reader:
+    """What every verb begins with: a module that has seen some pictures or read some texts."""
+
+    def __init__(self, module: nn.Module, images: ImageProcessor, words: Tokenizer | None, *, longest: int) -> None:
+        self.module, self.images, self.words = module, images, words
+        self.longest = longest  # tokens of a text
+
+    @property
+    def weight(self) -> Tensor:
+        """Any parameter: it tells where the module lies, and in which precision."""
+        return next(self.module.parameters())
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        if self.words is None:
+            raise ValueError(
+                "this model brings no tokenizer: give it one as tokenizer=, the path of a tokenizer.json or a Tokenizer"
+            )
+        return self.words
+
+    def see(self, pictures: Sequence[Picture], batch: int) -> Iterator[tuple[slice, Float[Tensor, "b p c"]]]:
+        """The rows of a batch, and what the module makes of their pictures; no pictures are one empty batch."""
+        module = self.module
+        if not isinstance(module, Sees):
+            raise AbilityError(f"a {type(module).__name__} has no weights to see pictures with")
+        for rows in slices(len(pictures), batch):
+            squares = [self.images.read(picture, index=i) for i, picture in enumerate(pictures[rows], rows.start)]
+            values = self.images.normalise(torch.stack(squares)) if squares else self.images([])
+            yield rows, module.see(values.to(self.weight))
+
+    def read(self, texts: Sequence[str]) -> Text:
+        """Token ids, cut off where the module has no positions left."""
+        text = self.tokenizer.encode([*texts] or [""], max_length=self.longest)
+        return text[: len(texts)].to(self.weight.device)
+
+    def opening(self, prompts: Sequence[str], new: int) -> Text:
+        """What captions of at most `new` more tokens begin with."""
+        text = self.tokenizer.prompt(prompts)
+        if (width := text.ids.shape[1]) + new > self.longest:
+            raise ValueError(f"{new} new tokens after a prompt of {width}, but the model takes {self.longest} in all")
+        return text.to(self.weight.device)
+
+    def embed_images(self, module: EmbedsImages, pictures: Sequence[Picture], batch: int) -> Float[Tensor, "n d"]:
+        """A unit vector for each picture."""
+        return torch.cat([module.embed_seen(seen) for _, seen in self.see(pictures, batch)])
+
+    def embed_texts(self, module: EmbedsText, texts: Sequence[str], batch: int) -> Float[Tensor, "n d"]:
+        """A unit vector for each text."""
+        return torch.cat([module.embed_text(self.read(texts[rows])) for rows in slices(len(texts), batch)])
+
+
+def slices(rows: int, batch: int) -> list[slice]:
+    """`rows` in batches; none of them are one empty batch, so that answers about nothing have their shape."""
+    if batch < 1:
+        raise ValueError(f"batch_size is {batch}, and at least 1 is needed")
+    return [slice(start, min(start + batch, rows)) for start in range(0, max(rows, 1), batch)]

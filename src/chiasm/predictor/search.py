@@ -1,0 +1,62 @@
+"""Retrieval in two steps, as BLIP evaluates it (arXiv:2201.12086, as released).
+
+query ──────┬─ embed ─ cosine ─ the best k ─ match logit + cosine
+candidates ─┘
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from chiasm.core.ability import Picture
+from chiasm.predictor.abilities import Orders
+from chiasm.predictor.reader import Reader, slices
+
+
+@dataclass(frozen=True)
+class Found:
+    """Candidates on the short list: where each stood, and how good it is."""
+
+    places: Int[Tensor, " k"]
+    scores: Float[Tensor, " k"]
+
+
+def pictures_for(
+    text: str, pictures: Sequence[Picture], module: Orders, reader: Reader, *, k: int, batch: int
+) -> Found:
+    """Each picture is read once, and forgotten as soon as `k` others are nearer to the text."""
+    query = reader.read([text])
+    vector = module.embed_text(query)
+    cosine, places, kept = vector.new_empty(0), query.ids.new_empty(0), list[Tensor]()
+    for rows, seen in reader.see(pictures, batch):
+        cosine = torch.cat([cosine, (module.embed_seen(seen) @ vector.T).squeeze(1)])
+        places = torch.cat([places, torch.arange(rows.start, rows.stop, device=places.device)])
+        best = _best(cosine, k)
+        cosine, places, kept = cosine[best], places[best], [torch.cat([*kept, seen])[best]]
+    (states,), logits = kept, list[Tensor]()
+    for seen in states.split(batch):
+        each = torch.arange(len(seen), device=places.device)
+        logits.append(module.match(seen, query[torch.zeros_like(each)], each))
+    return Found(places, torch.cat(logits)[:, 1].float() + cosine.float())
+
+
+def texts_for(picture: Picture, texts: Sequence[str], module: Orders, reader: Reader, *, k: int, batch: int) -> Found:
+    """The picture is read once."""
+    ((_, seen),) = reader.see([picture], 1)
+    cosine = (reader.embed_texts(module, texts, batch) @ module.embed_seen(seen).T).squeeze(1)
+    places = _best(cosine, k)
+    order: list[int] = places.tolist()
+    short = [texts[i] for i in order]
+    logits = list[Tensor]()
+    for rows in slices(len(short), batch):
+        text = reader.read(short[rows])
+        logits.append(module.match(seen, text, places.new_zeros(len(text))))
+    return Found(places, torch.cat(logits)[:, 1].float() + cosine[places].float())
+
+
+def _best(cosine: Float[Tensor, " n"], k: int) -> Int[Tensor, " k"]:
+    """The nearest first; of equals, those that came first."""
+    return cosine.argsort(descending=True, stable=True)[:k]

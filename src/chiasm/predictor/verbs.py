@@ -1,0 +1,243 @@
+"""A model and everything it needs to be asked: pictures and strings in, answers out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chiasm.core.ability import EmbedsImages, EmbedsText, Matches, Picture, Speaks
+from chiasm.core.errors import AbilityError, unknown
+from chiasm.core.results import Caption, Match, Ranking
+from chiasm.core.system import Config
+from chiasm.data.images import ImageProcessor, Resize
+from chiasm.data.text import Tokenizer
+from chiasm.decoding.generate import generate
+from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
+from chiasm.predictor import inputs
+from chiasm.predictor.abilities import Compares, Orders, abilities
+from chiasm.predictor.catalogue import able
+from chiasm.predictor.parts import longest_text, temperature_of
+from chiasm.predictor.reader import Reader, slices
+from chiasm.predictor.search import pictures_for, texts_for
+from chiasm.predictor.states import states
+from chiasm.weights.folder import ModelCard
+
+
+class Predictor:
+    """Answers for one picture or text, or for lists of them; a batch never changes a row's answer.
+
+    What a model lacks the tensors for is an `AbilityError`; a picture that cannot be read is a
+    `MediaError` with its place in the list. Tensors in answers are float32 and lie on the CPU.
+    """
+
+    def __init__(
+        self, module: nn.Module, card: ModelCard, tokenizer: Tokenizer | None, *, method: Resize = Resize.FAST
+    ) -> None:
+        self.module = module.eval()
+        self.card = card
+        self.processor = ImageProcessor(card.pixels, method)
+        self._reader = Reader(module, self.processor, tokenizer, longest=longest_text(card.config))
+
+    @property
+    def system(self) -> str:
+        return self.card.system
+
+    @property
+    def preset(self) -> str:
+        return self.card.preset
+
+    @property
+    def config(self) -> Config:
+        return self.card.config
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """The verbs that this model has the tensors for."""
+        return abilities(self.module)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._reader.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return self._reader.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._reader.weight.dtype
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Move the module, in place."""
+        self.module.to(device=device, dtype=dtype)
+        return self
+
+    def caption(
+        self,
+        images: Picture,
+        prompt: str | Sequence[str] | None = None,
+        *,
+        strategy: str = "greedy",
+        num_beams: int = 3,
+        top_p: float = 0.9,
+        repetition_penalty: float = 1.0,
+        length_penalty: float = 1.0,
+        max_new_tokens: int = 20,
+        min_new_tokens: int = 0,
+        num_return_sequences: int = 1,
+        seed: int | Sequence[int] | None = None,
+        batch_size: int = 32,
+    ) -> Any:
+        """A `Caption` for each picture; a list of them for each where `num_return_sequences` is more than one.
+
+        `strategy` is greedy, beam or nucleus; lengths, beams and penalties mean what they mean in
+        transformers. A prompt opens every caption, or there is one a picture; none is added. One
+        seed fixes every row by its number; several are one a row.
+        """
+        module = self.module
+        if not isinstance(module, Speaks):
+            raise self._unable("caption")
+        strategies = {"greedy": Greedy(), "beam": Beam(num_beams, length_penalty), "nucleus": Nucleus(top_p)}
+        if strategy not in strategies:
+            raise unknown("strategy", strategy, strategies)
+        limits = Limits(max_new_tokens, min_new_tokens, repetition_penalty)
+        given = inputs.pictures(images)
+        prompts, seeds = inputs.prompts(prompt, len(given)), inputs.seeds(seed, len(given))
+        said: list[list[Caption]] = []
+        with torch.inference_mode():
+            for rows, seen in self._reader.see(given.items, batch_size):
+                opening = self._reader.opening(prompts[rows], max_new_tokens)
+                own = None if seeds is None else seeds[rows]
+                spoken = generate(
+                    module, seen, opening, strategies[strategy], limits, returns=num_return_sequences, seeds=own
+                )
+                said += [[Caption(self.tokenizer.decode(one.ids), one.logprob) for one in row] for row in spoken]
+        return given.answer(said) if num_return_sequences > 1 else given.answer([row[0] for row in said])
+
+    def match(self, images: Picture, texts: str | Iterable[str], *, batch_size: int = 32) -> Match:
+        """How well pictures and texts fit: row by row, or one of either side with all of the other.
+
+        A picture is read once, however many texts it is held against.
+        """
+        module = self.module
+        if not isinstance(module, (Compares, Matches)):
+            raise self._unable("match")
+        pictures, words = inputs.pictures(images), inputs.texts(texts)
+        pairs = inputs.pairs(len(pictures), len(words))
+        beside = words.items * (pairs if len(words) == 1 else 1)
+        home = self._reader.weight
+        cosine, logits = [home.new_empty(0)], [home.new_empty(0, 2)]
+        with torch.inference_mode():
+            for rows, seen in self._reader.see(pictures.items, batch_size) if pairs else ():
+                own = beside if len(pictures) == 1 else beside[rows]
+                for part in slices(len(own), batch_size):
+                    text = self._reader.read(own[part])
+                    index = torch.arange(len(text), device=home.device) % len(seen)
+                    if isinstance(module, Compares):
+                        cosine.append((module.embed_seen(seen)[index] * module.embed_text(text)).sum(dim=1))
+                    if isinstance(module, Matches):
+                        logits.append(module.match(seen, text, index))
+        itc = _own(torch.cat(cosine)) if isinstance(module, Compares) else None
+        itm = _own(torch.cat(logits)) if isinstance(module, Matches) else None
+        return Match(itc, itm, None if itm is None else itm.softmax(dim=1)[:, 1])
+
+    def embed(
+        self, *, images: Picture | None = None, texts: str | Iterable[str] | None = None, batch_size: int = 32
+    ) -> Float[Tensor, "n d"]:
+        """Unit vectors of pictures or of texts, one a row even for a single one; compare them by dot product."""
+        module = self.module
+        if (images is None) == (texts is None):
+            raise ValueError("embed takes images or texts: one of the two, and not both")
+        with torch.inference_mode():
+            if texts is None and isinstance(module, EmbedsImages):
+                vectors = self._reader.embed_images(module, inputs.pictures(images).items, batch_size)
+            elif texts is not None and isinstance(module, EmbedsText):
+                vectors = self._reader.embed_texts(module, inputs.texts(texts).items, batch_size)
+            else:
+                raise self._unable("embed")
+        return _own(vectors)
+
+    def classify(
+        self,
+        images: Picture,
+        labels: str | Iterable[str],
+        templates: str | Iterable[str] | None = None,
+        *,
+        batch_size: int = 32,
+    ) -> Any:
+        """A `Ranking` of all labels for each picture; scores are probabilities.
+
+        The softmax is over cosines divided by the model's temperature. Templates, such as "a photo
+        of a {}", make texts of a label whose embeddings are averaged; without, the label is the text.
+        """
+        module = self.module
+        if not isinstance(module, Compares):
+            raise self._unable("classify")
+        given, names = inputs.pictures(images), inputs.texts(labels, what="labels").items
+        if not names:
+            raise ValueError("there are no labels to choose from")
+        with torch.inference_mode():
+            words = self._reader.embed_texts(module, inputs.filled(templates or "{}", names), batch_size)
+            classes = F.normalize(words.unflatten(0, (-1, len(names))).mean(dim=0), dim=-1)
+            cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
+            scores = (cosine / temperature_of(self.module)).float().softmax(dim=1)
+        return given.answer([_ranking(names, row) for row in scores])
+
+    def rerank(self, query: Picture, candidates: Iterable[Any], k: int = 128, *, batch_size: int = 32) -> Ranking[Any]:
+        """The best `k` candidates by cosine, ordered by match logit plus cosine, as BLIP retrieves.
+
+        A `str` is a text that looks for pictures. A picture that looks for texts is anything else: a
+        `Path`, an image, an array.
+        """
+        module = self.module
+        if not isinstance(module, Orders):
+            raise self._unable("rerank")
+        if k < 1:
+            raise ValueError(f"k is {k}, and at least 1 candidate must be kept")
+        items = (
+            inputs.pictures(candidates).items
+            if isinstance(query, str)
+            else inputs.texts(candidates, what="candidates").items
+        )
+        if not items:
+            return Ranking((), (), ())
+        search = pictures_for if isinstance(query, str) else texts_for
+        with torch.inference_mode():
+            found = search(query, items, module, self._reader, k=k, batch=batch_size)
+        return _ranking(items, found.scores, found.places.tolist())
+
+    def features(
+        self, *, images: Picture | None = None, texts: str | Iterable[str] | None = None, batch_size: int = 32
+    ) -> Mapping[str, Tensor]:
+        """States before any head: `images` of every patch, `texts` of every word, `mask` True on words.
+
+        With both sides given they are pairs as in `match`, and `fusion` holds the states of every
+        pair's words after they have read the picture.
+        """
+        if images is None and texts is None:
+            raise ValueError("features takes images, texts, or both")
+        seen = None if images is None else inputs.pictures(images).items
+        words = None if texts is None else inputs.texts(texts).items
+        with torch.inference_mode():
+            found = states(self._reader, seen, words, batch=batch_size)
+        if found is None:
+            raise self._unable("features of texts")
+        return {name: _own(tensor) for name, tensor in found.items()}
+
+    def _unable(self, verb: str) -> AbilityError:
+        return AbilityError(f"{self.system}/{self.preset} has no weights to {verb} with; {', '.join(able(verb))} can")
+
+
+def _ranking(items: Sequence[Any], scores: Float[Tensor, " n"], places: Sequence[int] | None = None) -> Ranking[Any]:
+    """Best first; of equals, the first given."""
+    order: list[int] = scores.argsort(descending=True, stable=True).tolist()
+    where = order if places is None else [places[i] for i in order]
+    return Ranking(tuple(items[i] for i in where), tuple(where), tuple(scores[order].tolist()))
+
+
+def _own(values: Tensor) -> Tensor:
+    """A plain tensor that the caller may do anything with, gradients included."""
+    return values.float().cpu().clone()
