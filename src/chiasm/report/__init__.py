@@ -1,0 +1,1 @@
+"""Pages of results: one HTML file each, complete in itself, the same bytes every time."""
