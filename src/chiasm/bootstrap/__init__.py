@@ -1,0 +1,1 @@
+"""CapFilt at any scale: pairs are captioned and filtered by models, shard by shard, each exactly once."""

@@ -1,0 +1,88 @@
+"""What there is to do: a source cut into shards."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from chiasm.bootstrap.pinned import encode, pin
+from chiasm.core.files import write_atomic
+from chiasm.data.pairs import Source
+from chiasm.data.sources import open_source
+
+Opener = Callable[[str], Source]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows `start` to `stop` of a source: done as a whole or not at all."""
+
+    id: int
+    start: int
+    stop: int
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.id:06d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A source, and how it is cut; small whatever the source's size, since the shards follow from it."""
+
+    source: str
+    fingerprint: str
+    rows: int
+    shard_size: int
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        starts = range(0, self.rows, self.shard_size)
+        return tuple(self._shard(i, start) for i, start in enumerate(starts))
+
+    def _shard(self, i: int, start: int) -> Shard:
+        stop = min(start + self.shard_size, self.rows)
+        print_of = hashlib.sha256(f"{self.fingerprint} {start} {stop}".encode()).hexdigest()[:16]
+        return Shard(i, start, stop, print_of)
+
+    def open(self, opened: Opener) -> Source:
+        """The source, if it still is what was planned."""
+        source = opened(self.source)
+        if source.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"{self.source} has changed since it was planned: its fingerprint was {self.fingerprint} "
+                f"and is {source.fingerprint} now; plan it into a new folder"
+            )
+        return source
+
+    @staticmethod
+    def read(folder: Path) -> "Manifest":
+        """What was planned into a run folder."""
+        path = folder / "manifest.json"
+        if not path.exists():
+            raise ValueError(f"{folder} holds no manifest.json; plan a source into it first")
+        return Manifest(**json.loads(path.read_bytes()))
+
+
+def plan(source: str | Path, folder: Path, *, shard_size: int = 1000, opened: Opener = open_source) -> Manifest:
+    """Cut a source into shards; the same source again changes nothing, a changed one is an error.
+
+    A shard is what a crash can cost, and what `select` holds in memory. A source may move: its
+    fingerprint counts, not its place.
+    """
+    if shard_size < 1:
+        raise ValueError(f"a shard needs at least 1 row, but shard_size is {shard_size}")
+    where = str(Path(source).resolve()) if Path(source).exists() else str(source)
+    pairs = opened(where)
+    if not len(pairs):
+        raise ValueError(f"{source} holds no pairs")
+    manifest = Manifest(source=where, fingerprint=pairs.fingerprint, rows=len(pairs), shard_size=shard_size)
+    path = folder / "manifest.json"
+    old = Manifest.read(folder) if path.exists() else None
+    if old:
+        pin(path, asdict(replace(manifest, source=old.source)))
+    if old != manifest:
+        write_atomic(path, encode(asdict(manifest)))
+    return manifest

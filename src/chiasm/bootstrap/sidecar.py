@@ -1,0 +1,99 @@
+"""What a shard becomes: one row a picture, in columns, keyed by sample id."""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chiasm.bootstrap.settings import Settings
+from chiasm.data.pairs import Pair
+
+
+class Status(StrEnum):
+    """How a row ended."""
+
+    OK = "ok"
+    HUMAN = "human"  # a person wrote the text: neither captioned nor judged
+    DECODE_ERROR = "decode_error"
+    EMPTY_TEXT = "empty_text"  # of the web; the picture has been captioned all the same
+    EMPTY_CAPTION = "empty_caption"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A picture's web text and synthetic text, and how well each fits; None where nobody asked."""
+
+    id: str
+    web: str
+    tags: str  # JSON
+    seed: int
+    synthetic: str = ""
+    logprob: float | None = None
+    web_itc: float | None = None
+    web_itm: float | None = None
+    synthetic_itc: float | None = None
+    synthetic_itm: float | None = None
+    status: Status = Status.OK
+    error: str = ""
+
+    @staticmethod
+    def begin(pair: Pair, seed: int) -> "Row":
+        """What is known before a model has looked."""
+        return Row(
+            id=storable(pair.id),
+            web=storable(pair.text),
+            tags=json.dumps(dict(pair.tags), sort_keys=True, default=str),
+            seed=seed_of(seed, pair.id),
+            status=Status.HUMAN if pair.tags.get("human") else Status.OK,
+        )
+
+
+SCHEMA = pa.schema([
+    ("id", pa.string()),
+    ("web", pa.string()),
+    ("synthetic", pa.string()),
+    ("logprob", pa.float32()),
+    ("web_itc", pa.float32()),
+    ("web_itm", pa.float32()),
+    ("synthetic_itc", pa.float32()),
+    ("synthetic_itm", pa.float32()),
+    ("status", pa.string()),
+    ("error", pa.string()),
+    ("tags", pa.string()),
+    ("seed", pa.int64()),
+    ("captioner", pa.string()),
+    ("filter", pa.string()),
+    ("strategy", pa.string()),
+])  # fmt: skip
+OF_THE_RUN = ("captioner", "filter", "strategy")
+
+
+def encode_rows(rows: Sequence[Row], settings: Settings) -> bytes:
+    """A side-car: the same rows give the same bytes."""
+    everywhere = {name: value for name, value in asdict(settings).items() if name in OF_THE_RUN}
+    table = pa.Table.from_pylist([asdict(row) | everywhere for row in rows], schema=SCHEMA)
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def decode_rows(data: bytes) -> list[Row]:
+    """The rows of a side-car."""
+    table = pq.read_table(io.BytesIO(data), use_threads=False).drop_columns(list(OF_THE_RUN))
+    return [Row(**row | {"status": Status(row["status"])}) for row in table.to_pylist()]
+
+
+def seed_of(seed: int, sample: str) -> int:
+    """A sample's own seed: its caption depends neither on its neighbours nor on who made it."""
+    digest = hashlib.sha256(f"{seed} {sample}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1  # a torch generator and an int64 column both hold it
+
+
+def storable(text: str) -> str:
+    """Half a surrogate pair, as broken JSON can bring it, is text to nobody else."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,146 @@
+"""A run folder: side-cars, the records that vouch for them, and the attempts that failed.
+
+    manifest.json       what there is to do
+    settings.json       who does it, and how
+    000000.parquet      a shard's side-car
+    000000.done         its record, written after it: counts, and the side-car's hash
+    000001.attempts     why a shard is not done, if it was tried
+
+No file tells when, where or by which process it was made, and every name is a function of the
+shard: whoever does a shard again writes the same bytes to the same places.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from chiasm.bootstrap.manifest import Manifest, Shard
+from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
+from chiasm.bootstrap.settings import Settings
+from chiasm.bootstrap.sidecar import Row, decode_rows, encode_rows
+from chiasm.core.files import write_atomic, writing
+
+WEIGHTS = ("*.safetensors", "*.pth", "*.pt", "*.bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A shard's record: its side-car may be trusted."""
+
+    shard: int
+    start: int
+    stop: int
+    fingerprint: str  # of the shard
+    settings: str  # fingerprint of settings.json
+    statuses: Mapping[str, int]
+    sha256: str  # of the side-car
+
+
+class Store:
+    """A planned run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = Manifest.read(folder)
+
+    def begin(self, settings: Settings) -> None:
+        """Hold the run to its settings, and to the weights that lie where they point."""
+        record = asdict(settings)
+        for role in ("captioner", "filter"):
+            record[f"{role}_weights"] = weights_of(record[role])
+        pin(self.folder / "settings.json", record)
+
+    @cached_property
+    def settings(self) -> Record:
+        """What the run was begun with."""
+        path = self.folder / "settings.json"
+        if not path.exists():
+            raise ValueError(f"{self.folder} is planned but was never run")
+        return json.loads(path.read_bytes())
+
+    def write(self, shard: Shard, rows: Sequence[Row], settings: Settings) -> None:
+        """The transaction: the side-car first, then the record that makes it count."""
+        data = encode_rows(rows, settings)
+        done = Done(
+            shard=shard.id,
+            start=shard.start,
+            stop=shard.stop,
+            fingerprint=shard.fingerprint,
+            settings=fingerprint(self.settings),
+            statuses=dict(Counter(row.status.value for row in rows)),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        write_atomic(self._path(shard, "parquet"), data)
+        write_atomic(self._path(shard, "done"), encode(asdict(done)))
+
+    def done(self, shard: Shard) -> Done | None:
+        """The record of a shard, if it has one that speaks of this plan and these settings."""
+        path = self._path(shard, "done")
+        if not path.exists():
+            return None
+        done = Done(**json.loads(path.read_bytes()))
+        matching = (done.fingerprint, done.settings) == (shard.fingerprint, fingerprint(self.settings))
+        return done if matching and self._path(shard, "parquet").exists() else None
+
+    def finished(self) -> Iterator[tuple[Shard, Done]]:
+        """The shards that may be trusted, with their records."""
+        for shard in self.manifest.shards:
+            if done := self.done(shard):
+                yield shard, done
+
+    def rows(self, shard: Shard, done: Done) -> list[Row]:
+        """A shard's side-car, held against its record."""
+        path = self._path(shard, "parquet")
+        data = path.read_bytes()
+        if (found := hashlib.sha256(data).hexdigest()) != done.sha256:
+            raise ValueError(
+                f"{path} has the hash {found} but its record says {done.sha256}; "
+                f"delete {path.with_suffix('.done')} and run again"
+            )
+        return decode_rows(data)
+
+    def attempts(self, shard: Shard) -> list[str]:
+        """Why each try at this shard failed."""
+        path = self._path(shard, "attempts")
+        return json.loads(path.read_bytes())["failures"] if path.exists() else []
+
+    def note(self, shard: Shard, failure: str) -> None:
+        """One more failed try."""
+        failures = [*self.attempts(shard), failure]
+        write_atomic(self._path(shard, "attempts"), encode({"shard": shard.id, "failures": failures}))
+
+    def tidy(self) -> None:
+        """Once a shard is done, nobody needs to know how often it was tried."""
+        for path in sorted(self.folder.glob("*.attempts")):
+            if path.with_suffix(".done").exists():
+                _remove(path)
+
+    def reopen(self, shard: Shard) -> None:
+        """Let a shard be done again, as if it had never been tried."""
+        _remove(self._path(shard, "done"))
+        _remove(self._path(shard, "attempts"))
+
+    def _path(self, shard: Shard, kind: str) -> Path:
+        return self.folder / f"{shard.name}.{kind}"
+
+
+def weights_of(model: str) -> str | None:
+    """A hash of the weights on disk, since a folder keeps its name when it is trained again; None for a hub id."""
+    place = Path(model)
+    if not place.exists():
+        return None
+    files = [place] if place.is_file() else sorted(file for kind in WEIGHTS for file in place.rglob(kind))
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _remove(path: Path) -> None:
+    with writing(path):
+        path.unlink(missing_ok=True)
