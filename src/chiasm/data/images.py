@@ -59,7 +59,7 @@ class ImageProcessor:
 
     def read(self, picture: Picture, *, index: int = 0) -> UInt8[Tensor, "3 s s"]:
         """Everything but the normalisation, which is quicker by the batch."""
-        return resize(decode(picture, index=index), self.pixels.size, method=self.method)
+        return resize(decode(picture, index=index), self.pixels.size, method=self.method).contiguous()
 
     def normalise(self, squares: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
         """`(x / 255 - mean) / std` as one multiplication and one addition."""

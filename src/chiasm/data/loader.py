@@ -1,0 +1,189 @@
+"""Batches for training, without end and in an order that can be taken up again anywhere.
+
+    (seed, epoch) ─ permutation ─ every `ranks`-th row ─ batches ─ the next epoch's permutation ...
+
+A batch is a function of its position in that stream, so a position is all there is to save. Rows
+that cannot be used are passed over, and a batch is filled from the rows after them.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from chiasm.core.errors import MediaError
+from chiasm.core.types import ImageText, Text
+from chiasm.data.augment import Augment
+from chiasm.data.images import ImageProcessor
+from chiasm.data.pairs import Pair, Source
+from chiasm.data.sources.chance import chance
+from chiasm.data.sources.files import Skipped, summary
+from chiasm.data.text import Tokenizer, clean
+
+MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is decoded anew each epoch
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows are ours, when several processes train together."""
+
+    rank: int = 0
+    ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Position:
+    """How many rows of an epoch have been passed."""
+
+    epoch: int = 0
+    cursor: int = 0
+
+
+@dataclass(frozen=True)
+class _Row:
+    id: str
+    square: Tensor  # uint8 [3, r, r]
+    ids: Tensor
+    identity: int
+
+
+class PairLoader:
+    """Endless batches of exactly `batch` pairs.
+
+    Rows of equal cleaned text share one identity. While a batch is in use the next one is made, on
+    another thread; pictures that fit into memory are decoded once. `max_length` counts tokens.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        images: ImageProcessor,
+        tokenizer: Tokenizer,
+        *,
+        batch: int,
+        seed: int,
+        max_length: int = 30,
+        augment: Augment | None = None,
+        share: Share = Share(),
+    ) -> None:
+        self.source, self.images, self.tokenizer = source, images, tokenizer
+        self.batch, self.seed, self.max_length, self.augment, self.share = batch, seed, max_length, augment, share
+        self.rows = len(source) // share.ranks
+        if batch < 1 or self.rows < 1:
+            raise ValueError(f"cannot make batches of {batch} for {share.ranks} processes from {len(source)} pairs")
+        size = images.pixels.size if augment is None else augment.room(images.pixels.size)
+        self._reader = replace(images, pixels=replace(images.pixels, size=size))
+        self._keep = len(source) * 3 * size * size <= MEMORY
+        self._held: dict[int, _Row] = {}
+        self._skipped: dict[int, Skipped] = {}
+        self._order: tuple[int, Sequence[int]] = (-1, ())
+        self._position = Position()
+        self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._next: Future[tuple[ImageText, Position]] | None = None
+
+    @property
+    def epoch_steps(self) -> int:
+        """Batches in an epoch, rounded down."""
+        return max(1, self.rows // self.batch)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The rows that were met and could not be used."""
+        return tuple(self._skipped.values())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ImageText:
+        made = self._next or self._maker.submit(self._make, self._position)
+        self._next = None
+        batch, self._position = made.result()
+        self._next = self._maker.submit(self._make, self._position)
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands after the batches that were taken."""
+        position = self._position
+        return {"epoch": position.epoch, "cursor": position.cursor, "source": self.source.fingerprint}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; the pairs must still be the same."""
+        if state["source"] != self.source.fingerprint:
+            raise ValueError(
+                f"the pairs have changed since this state was saved (fingerprint {state['source']} then, "
+                f"{self.source.fingerprint} now): start anew, or bring the old pairs back"
+            )
+        self._position, self._next = Position(state["epoch"], state["cursor"]), None
+
+    def _make(self, position: Position) -> tuple[ImageText, Position]:
+        """The batch at a position, and the position after it."""
+        held = self._held if self._keep else {}
+        rows: list[tuple[int, _Row]] = []  # epoch, row
+        failed = 0
+        while len(rows) < self.batch:
+            asked: list[tuple[int, int]] = []
+            for _ in range(self.batch - len(rows)):
+                order = self._permutation(position.epoch)
+                asked.append((position.epoch, order[position.cursor]))
+                step = position.cursor + 1
+                position = Position(position.epoch, step) if step < self.rows else Position(position.epoch + 1)
+            self._read(sorted({row for _, row in asked} - held.keys() - self._skipped.keys()), held)
+            good = [(epoch, held[row]) for epoch, row in asked if row in held]
+            failed = 0 if good else failed + len(asked)
+            if failed > 2 * self.rows + self.batch:  # then a whole epoch held nothing
+                raise ValueError(f"none of {self.rows} pairs can be used: {summary(self.skipped)}")
+            rows += good
+        return self._collate(rows), position
+
+    def _permutation(self, epoch: int) -> Sequence[int]:
+        """Our rows in the epoch's order; processes leave out the same remainder."""
+        if self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(chance("order", self.seed, epoch).getrandbits(63))
+            rows = torch.randperm(len(self.source), generator=generator)
+            share = self.share
+            self._order = (epoch, rows[: self.rows * share.ranks][share.rank :: share.ranks].tolist())
+        return self._order[1]
+
+    def _read(self, rows: Sequence[int], held: dict[int, _Row]) -> None:
+        """Put what can be used of some rows into `held`; name the rest."""
+        pairs = [self.source[row] for row in rows]  # one after the other: a source need not know threads
+        words = [clean(pair.text) for pair in pairs]
+        text = self.tokenizer.encode(words, max_length=self.max_length)
+        squares = self._decoders.map(self._decode, rows, pairs)
+        for i, (row, pair, square) in enumerate(zip(rows, pairs, squares, strict=True)):
+            if isinstance(square, Tensor) and words[i]:
+                held[row] = _Row(pair.id, square, text.ids[i][text.mask[i]], _identity(words[i]))
+            else:
+                self._skipped[row] = Skipped(pair.id, "no text" if isinstance(square, Tensor) else square)
+
+    def _decode(self, row: int, pair: Pair) -> Tensor | str:
+        try:
+            return self._reader.read(pair.image, index=row)
+        except MediaError as error:
+            return error.reason
+
+    def _collate(self, rows: Sequence[tuple[int, _Row]]) -> ImageText:
+        squares = torch.stack([self._view(epoch, row) for epoch, row in rows])
+        ids = [row.ids for _, row in rows]
+        lengths = torch.tensor([len(row) for row in ids])
+        padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.markers.pad)
+        mask = torch.arange(padded.shape[1]) < lengths[:, None]
+        identity = torch.tensor([row.identity for _, row in rows])
+        return ImageText(self.images.normalise(squares), Text(padded, mask), identity)
+
+    def _view(self, epoch: int, row: _Row) -> Tensor:
+        if self.augment is None:
+            return row.square
+        return self.augment(row.square, self.images.pixels.size, chance("view", self.seed, epoch, row.id))
+
+
+def _identity(text: str) -> int:
+    """63 bits that are the same for equal texts, in any process."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
