@@ -26,5 +26,5 @@ def test_help_needs_no_torch() -> None:
     assert len(ours) < 400
 
 
-def test_the_count_sees_torch() -> None:
-    assert {"torch", "numpy"} <= modules("-c", "import chiasm, torch")
+def test_the_count_sees_what_is_heavy() -> None:
+    assert "numpy" in modules("-c", "import chiasm, numpy")
