@@ -38,8 +38,8 @@ class ConvStem:
     def build(self, dim: int) -> nn.Module:
         layers: list[nn.Module] = []
         for width, wider in zip((3, *self.widths), self.widths, strict=False):
-            layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.GELU()]
-        return nn.Sequential(*layers, nn.Conv2d(self.widths[-1], dim, 1))
+            layers += [_he(nn.Conv2d(width, wider, 3, stride=2, padding=1)), nn.ReLU()]
+        return nn.Sequential(*layers, _he(nn.Conv2d(self.widths[-1], dim, 1)))
 
 
 class ViTLayer(nn.Module):
@@ -90,8 +90,8 @@ class ViT(nn.Module):
         self.layers = Stack[ViTLayer](ViTLayer(cfg, rate) for rate in rates)
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
         normal(self.layers, std=cfg.std)
-        nn.init.trunc_normal_(self.first, std=cfg.std)
-        nn.init.trunc_normal_(self.position, std=cfg.std)
+        nn.init.trunc_normal_(self.first, std=0.02)
+        nn.init.trunc_normal_(self.position, std=0.02)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p d"]:
         if images.shape[-2:] != (self.image, self.image):
@@ -101,3 +101,9 @@ class ViT(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
+
+
+def _he(layer: nn.Conv2d) -> nn.Conv2d:
+    """He's start: what comes out is as large as what went in (arXiv:1502.01852)."""
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return layer

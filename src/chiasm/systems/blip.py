@@ -34,13 +34,14 @@ def large() -> MED.Config:
 
 def tiny() -> MED.Config:
     """The demo's model: small pictures, short words, minutes on a CPU."""
-    std = 0.05  # 1 / sqrt(3 * 128), see nn/init.py
-    vision = ViT.Config(dim=128, depth=3, heads=4, image=32, stem=ConvStem(widths=(32, 64, 128)), std=std)
+    std = 0.18  # see nn/init.py
+    vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), std=std)
     text = Bert.Config(
-        vocab=256, image_dim=128, dim=128, depth=2, heads=4, reads=(0, 1), max_len=64, dropout=0.0, std=std
+        vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(0, 1), max_len=64, dropout=0.0, std=std
     )
     markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
-    towers = Retriever.Config(vision=vision, text=text, markers=markers, embed=64, queue=1024, momentum=0.99, ramp=200)
+    # a twin and a queue that keep up with a run of hundreds of steps
+    towers = Retriever.Config(vision=vision, text=text, markers=markers, embed=64, queue=256, momentum=0.9, ramp=250)
     return MED.Config(retriever=towers)
 
 
