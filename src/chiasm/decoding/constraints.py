@@ -27,5 +27,6 @@ def constrain(
         weaker = torch.where(said < 0, said * limits.repetition_penalty, said / limits.repetition_penalty)
         scores = scores.scatter(1, past, weaker + zero)
     if step < limits.min_new_tokens:
-        scores = scores.index_fill(1, torch.tensor(end, device=scores.device), float("-inf"))
+        scores = scores.clone()  # the speaker's own tensor stays as it was
+        scores[:, end] = float("-inf")
     return scores

@@ -1,7 +1,9 @@
 """One token after the other, never looking back: what greedy and nucleus decoding share.
 
-prompt ─ speak ─ constrain ─ choose ─┬─ token ─ speak ─ ...
-                                     └─ end: a picture whose rows have all ended leaves the batch
+    prompt ─ speak ─ constrain ─ choose ─┬─ token ─ speak ─ ...
+                                         └─ end
+
+A picture leaves the batch when all of its rows have ended; a row that waits for others is filled with ends.
 """
 
 from collections.abc import Callable
@@ -39,7 +41,7 @@ def walk(
     for step in range(limits.max_new_tokens):
         past = torch.cat([said[rows], tokens[rows, :step]], dim=1)
         scores = constrain(logits, past, torch.zeros_like(logits[:, :1]), limits, end=end, step=step)
-        ended = (tokens[rows, :step] == end).any(dim=1)  # a row that waits for others of its picture
+        ended = (tokens[rows, :step] == end).any(dim=1)
         token = choose(scores, rows, step).masked_fill(ended, end)
         gain = logits.gather(1, token[:, None]).squeeze(1) - logits.logsumexp(dim=1)
         tokens[rows, step], logprob[rows] = token, logprob[rows] + gain.masked_fill(ended, 0.0)
