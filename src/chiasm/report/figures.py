@@ -76,7 +76,7 @@ def histogram(counts: Mapping[str, Sequence[int]], *, label: str, threshold: flo
             axes.stairs(shares, edges, color=_hue(i), linewidth=1.4, linestyle=_dash(i))
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=DASHES[2])
         axes.set(xlabel=label, ylabel="share of texts", xlim=(0, 1), ylim=(0, None))
-        axes.legend(loc="upper center")
+        figure.legend(loc="outside upper left", ncols=len(counts))
 
     return _svg(draw, f"{label}: {', '.join(counts)}", size=(4.6, 4.1))
 
