@@ -16,7 +16,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-import chiasm
 from chiasm.core.errors import unknown
 
 Kind = TypeVar("Kind")
@@ -142,5 +141,5 @@ def _configs(module: types.ModuleType) -> dict[str, type]:
 
 
 def _modules() -> list[str]:
-    root = Path(chiasm.__path__[0])
+    root = Path(__file__).parents[1]
     return [".".join(path.relative_to(root).with_suffix("").parts) for path in root.rglob("[a-z]*.py")]
