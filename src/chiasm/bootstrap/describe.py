@@ -9,6 +9,7 @@ A picture is decoded once, and what is wrong with a pair becomes the status of i
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, TypeVar
 
 from chiasm.bootstrap.settings import Settings
@@ -114,6 +115,9 @@ def _fits(match: Match) -> list[_Fit]:
 def _judged(row: Row) -> Row:
     if row.status is not Status.OK:
         return row
+    scores = (row.web_itc, row.web_itm, row.synthetic_itc, row.synthetic_itm)
+    if not all(score is None or isfinite(score) for score in scores):
+        return replace(row, status=Status.SCORE_ERROR, error=f"the filter's scores are {scores}")
     if wordless(row.web):
         return replace(row, status=Status.EMPTY_TEXT)
     return replace(row, status=Status.EMPTY_CAPTION) if wordless(row.synthetic) else row

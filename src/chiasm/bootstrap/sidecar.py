@@ -22,6 +22,7 @@ class Status(StrEnum):
     DECODE_ERROR = "decode_error"
     EMPTY_TEXT = "empty_text"  # of the web; the picture has been captioned all the same
     EMPTY_CAPTION = "empty_caption"
+    SCORE_ERROR = "score_error"  # not a number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,6 @@
+"""Makes `capfilt_fakes` importable, by worker processes too."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
