@@ -6,7 +6,7 @@ it). No model lists its abilities by hand: `isinstance` tells.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -45,18 +45,19 @@ class Matches(Sees, Protocol):
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]: ...
 
 
+@runtime_checkable
 class State(Protocol):
     """What a speaker remembers between tokens: `k` rows of text for each picture, side by side."""
 
-    def spread(self, k: int) -> Self:
+    def spread(self, k: int) -> "State":
         """From one row a picture to `k` equal ones."""
         ...
 
-    def select(self, rows: Int[Tensor, " n"]) -> Self:
+    def select(self, rows: Int[Tensor, " n"]) -> "State":
         """Rows in a new order; each must stay with its picture."""
         ...
 
-    def keep(self, pictures: Int[Tensor, " m"]) -> Self:
+    def keep(self, pictures: Int[Tensor, " m"]) -> "State":
         """Only some pictures, with all of their rows."""
         ...
 

@@ -34,8 +34,6 @@ class BertEmbedding(nn.Module):
         self.dropout = nn.Dropout(cfg.dropout)
 
     def forward(self, ids: Int[Tensor, "b t"], positions: Int[Tensor, "#b t"]) -> Float[Tensor, "b t d"]:
-        if (longest := int(positions[0, -1]) + 1) > self.position.num_embeddings:
-            raise ValueError(f"a text of {longest} tokens for a model of at most {self.position.num_embeddings}")
         return self.dropout(self.norm(self.word(ids) + self.position(positions)))
 
 
@@ -94,6 +92,7 @@ class Bert(nn.Module):
         super().__init__()
         self.embed = BertEmbedding(cfg)
         self.layers = Stack[BertLayer](BertLayer(cfg, reads=i in cfg.reads) for i in range(cfg.depth))
+        self.max_len = cfg.max_len
         normal(self, std=cfg.std)
 
     def recall(self, image: Float[Tensor, "b p c"]) -> Memory:
@@ -103,7 +102,7 @@ class Bert(nn.Module):
     def encode(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b t d"]:
         """States of all words; every word sees every word."""
         mask = text.mask[:, None, None]
-        x = self.embed(text.ids, _positions(text.ids))
+        x = self.embed(text.ids, self._positions(text.ids))
         for layer, image in zip(self.layers, memory or self._blank(), strict=True):
             x = layer(x, layer.remember(x), mask, image)
         return x
@@ -111,7 +110,7 @@ class Bert(nn.Module):
     def first(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b d"]:
         """`encode(...)[:, 0]`, for less: in the last layer only the first word needs to look around."""
         mask, images = text.mask[:, None, None], memory or self._blank()
-        x = self.embed(text.ids, _positions(text.ids))
+        x = self.embed(text.ids, self._positions(text.ids))
         *layers, last = self.layers
         for layer, image in zip(layers, images[:-1], strict=True):
             x = layer(x, layer.remember(x), mask, image)
@@ -124,7 +123,8 @@ class Bert(nn.Module):
         known = cache.past[0]
         before = 0 if known is None else known.k.shape[2]
         seen = _extend(cache.present, present, ids, before)
-        x = self.embed(ids, _positions(ids, before) if seen is None else _counted(seen)[:, before:])
+        counted = self._positions(ids, before)
+        x = self.embed(ids, counted if seen is None else _counted(seen)[:, before:])
         mask, past = causal(ids.shape[1], before, seen, ids.device), list[KV | None]()
         for layer, old, image in zip(self.layers, cache.past, cache.image, strict=True):
             words = layer.remember(x, old)
@@ -138,6 +138,11 @@ class Bert(nn.Module):
 
     def _blank(self) -> Memory:
         return (None,) * len(self.layers)
+
+    def _positions(self, ids: Int[Tensor, "b t"], before: int = 0) -> Int[Tensor, "1 t"]:
+        if (longest := before + ids.shape[1]) > self.max_len:
+            raise ValueError(f"a text of {longest} tokens for a model of at most {self.max_len}")
+        return torch.arange(before, longest, device=ids.device)[None]
 
 
 def causal(
@@ -167,10 +172,6 @@ class WordHead(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
         return F.linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
-
-
-def _positions(ids: Int[Tensor, "b t"], before: int = 0) -> Int[Tensor, "1 t"]:
-    return torch.arange(before, before + ids.shape[1], device=ids.device)[None]
 
 
 def _counted(present: Bool[Tensor, "n t"]) -> Int[Tensor, "n t"]:
