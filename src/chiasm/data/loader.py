@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,7 +98,7 @@ class PairLoader:
         """The rows that were met and could not be used."""
         return tuple(self._skipped.values())
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> "PairLoader":
         return self
 
     def __next__(self) -> ImageText:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from chiasm.core.errors import unknown
+from chiasm.evaluation.filtering import Kept
+from chiasm.report.curves import Points
 
-Points = tuple[tuple[float, float], ...]
 Setting = str | int | float | bool
 Kind = TypeVar("Kind")
 FOUR = ("none", "filter", "captioner", "both")  # the rows of BLIP's table 1, in the order they come out there
@@ -53,23 +54,18 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spoilt:
-    """Web texts of one kind of noise ("" for none), and how many of them the filter kept."""
-
-    total: int
-    kept: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class FilterQuality:
-    """The filter against the noise that is known; `right` and `wrong` count web texts in equal bins of probability."""
+    """The filter against the noise that is known, by its kind ("" for none) and over all thresholds.
+
+    `right` and `wrong` count web texts in equal bins of probability.
+    """
 
     seed: int
     auc: float
     roc: Points
     web: Judged
     synthetic: Judged
-    kinds: Mapping[str, Spoilt]
+    kinds: Mapping[str, Kept]
     right: tuple[int, ...]
     wrong: tuple[int, ...]
 

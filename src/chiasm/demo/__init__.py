@@ -1,0 +1,1 @@
+"""BLIP's experiment in miniature: noisy pairs in, four models compared, a report out."""

@@ -1,0 +1,94 @@
+"""Where the demo's pairs come from: a made world, the system's emoji, or a folder of the user's.
+
+web    noisy texts: what CapFilt cleans
+human  few, and true: what captioner and filter are fine-tuned on
+tests  true, and never trained on
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chiasm.core.errors import unknown
+from chiasm.data.noise import Noise
+from chiasm.data.pairs import Source
+from chiasm.data.sources import emoji, emoji_names, open_source, world
+from chiasm.data.sources.chance import chance
+from chiasm.data.sources.compose import Subset
+from chiasm.demo.options import DemoOptions
+from chiasm.evaluation.captioning import Facts
+
+TRUSTED, TESTED = 0.1, 0.1  # shares of a user's pairs that nobody marked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """The pairs of one seed; `parse` reads the attributes that a caption states."""
+
+    web: Source
+    human: Source
+    tests: Mapping[str, Source]
+    parse: Callable[[str], Facts | None]
+
+
+def pictures(options: DemoOptions, seed: int) -> Pictures:
+    """What `--pictures` names."""
+    if options.pictures == "made":
+        return _made(options, seed)
+    if options.pictures == "emoji":
+        return _emoji(options, seed)
+    if not Path(options.pictures).exists():
+        raise ValueError(f"--pictures {options.pictures} is neither 'made' nor 'emoji' nor a folder that exists")
+    return _own(options, seed)
+
+
+def _made(options: DemoOptions, seed: int) -> Pictures:
+    if options.world not in world.PRESETS:
+        raise unknown("world", options.world, world.PRESETS)
+    budget, made = options.budget, world.PRESETS[options.world]()
+    noise = Noise(rate=options.noise)
+    return Pictures(
+        web=world.WorldPairs(made, seed=seed, count=budget.web, split="train", noise=noise),
+        human=world.WorldPairs(made, seed=seed, count=budget.human, split="human"),
+        tests={"test": world.WorldPairs(made, seed=seed, count=budget.test, split="test")},
+        parse=world.parse,
+    )
+
+
+def _emoji(options: DemoOptions, seed: int) -> Pictures:
+    budget, font = options.budget, emoji.find_font()
+    if font is None:
+        raise ValueError(
+            "no colour emoji font was found: install one (Debian: apt install fonts-noto-color-emoji), "
+            "or run the demo on the made world"
+        )
+    noise = Noise(rate=options.noise)
+    return Pictures(
+        web=emoji.EmojiPairs(font, seed=seed, count=budget.web, split="train", noise=noise),
+        human=emoji.EmojiPairs(font, seed=seed, count=budget.human, split="human"),
+        tests={
+            name: emoji.EmojiPairs(font, seed=seed, count=budget.test, split=split)
+            for name, split in (("known", "val"), ("combinations", "test-combinations"), ("unseen", "test-unseen"))
+        },
+        parse=emoji_names.parse,
+    )
+
+
+def _own(options: DemoOptions, seed: int) -> Pictures:
+    """A user's pairs: those tagged `human` are trusted, or a tenth of all where none is."""
+    source = open_source(options.pictures)
+    rows = list(range(len(source)))
+    chance("demo", seed).shuffle(rows)
+    marked = {row for row in rows if source[row].tags.get("human")}
+    trusted = [row for row in rows if row in marked] or rows[: round(len(rows) * (TRUSTED + TESTED))]
+    split = round(len(trusted) * TESTED / (TRUSTED + TESTED))
+    test, human = trusted[:split][: options.budget.test], trusted[split:]
+    aside = set(trusted)
+    web = [row for row in rows if row not in aside]
+    if min(len(web), len(human), len(test)) < 10:
+        raise ValueError(
+            f"{options.pictures} has {len(web)} noisy, {len(human)} trusted and {len(test)} test pairs, "
+            'but the demo needs 10 of each: add pairs, or mark trusted ones with "human": true'
+        )
+    parts = {name: Subset(source, part) for name, part in (("web", web), ("human", human), ("test", test))}
+    return Pictures(web=parts["web"], human=parts["human"], tests={"test": parts["test"]}, parse=lambda _: {})
