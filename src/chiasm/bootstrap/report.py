@@ -9,7 +9,7 @@ from PIL import Image
 from chiasm.bootstrap.manifest import Opener
 from chiasm.bootstrap.sidecar import Row
 from chiasm.bootstrap.store import Store
-from chiasm.bootstrap.tally import Example, Few, Tally, Verdicts
+from chiasm.bootstrap.tally import Example, Few, Judged, Tally, Verdicts
 from chiasm.core.errors import MediaError
 from chiasm.core.files import write_atomic
 from chiasm.data.images import decode
@@ -27,6 +27,7 @@ from chiasm.report.markup import (
     element,
     facts,
     figure,
+    figures,
     grid,
     join,
     paragraph,
@@ -83,10 +84,10 @@ def _unfinished(store: Store, done: int) -> Iterator[Html]:
 
 def _numbers(tally: Tally) -> Html:
     return facts([
-        (f"{sum(tally.statuses.values()):,}", "pictures looked at"),
-        (_share(tally.web.kept, tally.web.dropped), "of the web's texts are kept"),
-        (_share(tally.synthetic.kept, tally.synthetic.dropped), "of the synthetic texts are kept"),
-        (f"{tally.web.kept + tally.synthetic.kept:,}", "pairs come out, human ones not counted"),
+        ("pictures looked at", f"{sum(tally.statuses.values()):,}"),
+        ("of the web's texts are kept", _share(tally.web)),
+        ("of the synthetic texts are kept", _share(tally.synthetic)),
+        ("pairs come out, human ones not counted", f"{tally.web.kept + tally.synthetic.kept:,}"),
     ])  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def _filter(tally: Tally) -> Section:
     columns = [Column("text"), Column("judged"), Column("kept"), Column("dropped"), Column("share kept")]
     rows = [[name, *_cells(one.kept, one.dropped)] for name, one in judged.items()]
     words = f"A text stays when the matching head gives it a probability of {tally.threshold:g} or more."
-    return Section("The filter", [paragraph(words), figure(drawing, words), html(Table(columns, rows))])
+    return Section("The filter", [figures(figure(drawing, words), html(Table(columns, rows)))])
 
 
 def _noise(tally: Tally) -> Iterator[Section]:
@@ -185,8 +186,9 @@ def _percent(part: int, whole: int) -> Number:
     return Number(part / max(1, whole), f"{part / max(1, whole):.1%}")
 
 
-def _share(part: int, rest: int) -> str:
-    return f"{part / (part + rest):.0%}" if part + rest else "none"
+def _share(judged: Judged) -> str:
+    total = judged.kept + judged.dropped
+    return f"{judged.kept / total:.0%}" if total else "none"
 
 
 def _short(text: str) -> str:
