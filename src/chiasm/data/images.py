@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import simplejpeg
@@ -119,14 +118,13 @@ class _Quiet:
         self.inside = 0
         self.before = warnings.catch_warnings()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
                 self.before = warnings.catch_warnings()
                 self.before.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\.")
             self.inside += 1
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self.lock:

@@ -26,6 +26,7 @@ DROPPED = re.compile(
     r"[.!\"()*#:;~\s\x00-\x1f\x7f-\x9f"  # BLIP's marks, white space, control characters
     r"\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"  # invisible ones, broken halves
 )
+LONGEST = 100  # characters of a word, the bound of the word piece model
 WORDS = """
 an the of in on at with to for from by and or is are that there this it we see no not one two three four five
 picture photo image background side corner
@@ -101,7 +102,7 @@ class Tokenizer:
 
         Every frequent character becomes a piece of its own, so that hardly anything is unknown.
         """
-        backend, plain = _wordpiece(SPECIAL), [_whole(text) for text in texts]
+        backend, plain = _wordpiece(SPECIAL), [_without_long_words(_whole(text)) for text in texts]
         characters = _characters(map(backend.normalizer.normalize_str, plain), vocab)
         # the library numbers "##x" in an order that changes from run to run, unless they are given
         continued = [f"##{character}" for character in characters if INSIDE.match(character)]
@@ -134,7 +135,7 @@ def _wordpiece(pieces: Sequence[str]) -> Backend:
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     if len(vocabulary) != len(pieces):
         raise ValueError(f"the vocabulary names {len(pieces) - len(vocabulary)} of its pieces twice")
-    backend = Backend(models.WordPiece(vocabulary))
+    backend = Backend(models.WordPiece(vocabulary, max_input_chars_per_word=LONGEST))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(PUNCTUATION), "isolated")]
@@ -152,6 +153,11 @@ def _characters(texts: Iterable[str], vocab: int) -> list[str]:
     counts = Counter(character for text in texts for character in text if not character.isspace())
     others = sorted(counts.keys() - set(ASCII), key=lambda character: (-counts[character], character))
     return sorted([*ASCII, *others[: room // 4]])
+
+
+def _without_long_words(text: str) -> str:
+    """What word pieces can be learnt from: a longer word would be unknown, and take ages."""
+    return " ".join(word for word in text.split() if len(word) <= LONGEST)
 
 
 def _whole(text: str) -> str:
