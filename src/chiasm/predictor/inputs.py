@@ -75,7 +75,7 @@ def seeds(seed: int | Sequence[int] | None, rows: int) -> list[int] | None:
     if seed is None:
         return None
     if isinstance(seed, int):
-        return [_derived(seed, row) for row in range(rows)]
+        return [seed_of(seed, row) for row in range(rows)]
     if len(seed) != rows:
         raise ValueError(f"{len(seed)} seeds and {rows} pictures: give one seed, or one a picture")
     return [*seed]
@@ -89,6 +89,7 @@ def filled(templates: str | Iterable[str], names: Sequence[str]) -> list[str]:
     return [form.replace("{}", name) for form in forms for name in names]
 
 
-def _derived(seed: int, row: int) -> int:
+def seed_of(seed: int, row: int) -> int:
+    """What row `row` of a list is given where there is one seed for all."""
     digest = hashlib.blake2b(f"{seed} {row}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

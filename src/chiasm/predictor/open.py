@@ -41,7 +41,7 @@ def load(
     if preprocess not in METHODS:
         raise unknown("preprocess", preprocess, METHODS)
     folder = last_finished(_existing(source))
-    module, card = load_model(folder, device=device or best_device(), dtype=dtype)
+    module, card = load_model(folder, device=device_of(device), dtype=dtype)
     words = _tokenizer(folder / TOKENIZER if tokenizer is None else tokenizer)
     return Predictor(module, card, words, method=METHODS[preprocess])
 
@@ -68,12 +68,20 @@ def create(
         torch.default_generator.manual_seed(seed)
         module = config.build()
     card = ModelCard(system=system, preset=preset, config=config, pixels=pixels_of(config))
-    return Predictor(module.to(device=device or best_device(), dtype=dtype), card, words)
+    return Predictor(module.to(device=device_of(device), dtype=dtype), card, words)
 
 
-def best_device() -> str:
-    """The GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def device_of(asked: torch.device | str | None) -> torch.device:
+    """What was asked for, if it is there; the GPU where there is one, if nothing was."""
+    if asked is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise ValueError(f"{asked!r} is no device; there are cpu, cuda, cuda:1, ...") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no GPU")
+    return device
 
 
 def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:

@@ -1,0 +1,88 @@
+"""Every command: what it is for, and where its options and its work are written."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chiasm.cli.errors import UsageError
+from chiasm.core.errors import unknown
+
+
+@dataclass(frozen=True)
+class Command:
+    """`options` and `work` are `module:name`; a command without options reads its words itself."""
+
+    summary: str
+    work: str
+    options: str = ""
+    again: str = "nothing was changed"  # how to go on after Ctrl-C
+
+
+CONTINUE = "the same command goes on where it stopped"
+COMMANDS: Mapping[str, Command] = {
+    "demo": Command(
+        "BLIP's experiment in miniature: train, clean, train again, compare",
+        work="chiasm.cli.demo:demo",
+        options="chiasm.demo.options:DemoOptions",
+        again=CONTINUE,
+    ),
+    "caption": Command("say what is on pictures", "chiasm.cli.verbs:caption", "chiasm.cli.options:Caption"),
+    "match": Command("tell how well texts fit pictures", "chiasm.cli.verbs:match", "chiasm.cli.options:Match"),
+    "classify": Command("choose among labels", "chiasm.cli.verbs:classify", "chiasm.cli.options:Classify"),
+    "embed": Command("turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed"),
+    "train": Command("train what a recipe says", "chiasm.cli.train:train", again=CONTINUE),
+    "capfilt": Command(
+        "clean pairs by a model's own captions, in one go",
+        work="chiasm.cli.capfilt:bootstrap",
+        options="chiasm.cli.options:CapFilt",
+        again=CONTINUE,
+    ),
+    "capfilt plan": Command(
+        "  cut a source into shards", "chiasm.cli.capfilt:plan", "chiasm.cli.options:Plan", CONTINUE
+    ),
+    "capfilt run": Command("  caption and judge them", "chiasm.cli.capfilt:run", "chiasm.cli.options:Run", CONTINUE),
+    "capfilt select": Command(
+        "  write what is worth keeping", "chiasm.cli.capfilt:select", "chiasm.cli.options:Select", CONTINUE
+    ),
+    "capfilt report": Command(
+        "  show what was kept and dropped", "chiasm.cli.capfilt:report", "chiasm.cli.options:Report"
+    ),
+    "systems": Command("list the models there are", "chiasm.cli.systems:systems", "chiasm.cli.options:Systems"),
+    "doctor": Command(
+        "look for what is missing or broken here", "chiasm.cli.doctor:doctor", "chiasm.cli.options:Doctor"
+    ),
+}
+
+
+def find(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The name of the command that `words` begin with, and the rest of them."""
+    for count in (2, 1):
+        if (name := " ".join(words[:count])) in COMMANDS:
+            rest = [*words[count:]]
+            _check_step(name, rest)
+            return name, rest
+    raise UsageError(unknown("command", words[0], (name for name in COMMANDS if " " not in name)))
+
+
+def _check_step(name: str, rest: Sequence[str]) -> None:
+    """`capfilt rnu` is a misspelt step rather than a folder that does not exist."""
+    steps = [step.removeprefix(f"{name} ") for step in COMMANDS if step.startswith(f"{name} ")]
+    if rest and difflib.get_close_matches(rest[0], steps, n=1) and not Path(rest[0]).exists():
+        raise UsageError(unknown(f"step of {name}", rest[0], steps))
+
+
+def overview() -> str:
+    """What `chiasm --help` says."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: chiasm COMMAND ...",
+            "",
+            "Learn from pictures and the noisy words around them.",
+            "",
+            *(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()),
+            "",
+            "chiasm COMMAND --help tells its options, chiasm --version the version; --debug shows where an error arose.",
+        ]
+    )

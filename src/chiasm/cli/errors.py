@@ -1,0 +1,5 @@
+"""What may be wrong with a command line."""
+
+
+class UsageError(ValueError):
+    """The words of a command are wrong, whatever the files on the disk: exit code 2."""

@@ -1,0 +1,239 @@
+"""The options of every command: plain data, and nothing heavy to import."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+Strategy = Literal["greedy", "beam", "nucleus"]
+Model = Annotated[Positional[str], arg(metavar="MODEL")]
+Pictures = Annotated[Positional[Path], arg(metavar="PICTURES")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+Flag = FlagCreatePairsOff[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where and how a model computes."""
+
+    device: Annotated[str | None, arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1, ...; left out: the GPU where there is one."""
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, arg(metavar="NAME")] = None
+    """float32, bfloat16 or float16; left out: that of the file."""
+    batch_size: int = 32
+    """Pictures that are read at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where answers go."""
+
+    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A .csv or .jsonl file; left out: standard output."""
+    json: Flag = False
+    """Write JSON, one object a line, in place of plain text for one picture and CSV for several."""
+
+
+Computed = Annotated[Machine, arg(name="")]
+Written = Annotated[Output, arg(name="")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """Say what is on pictures."""
+
+    model: Model
+    """A model folder, or a folder that a training run made."""
+    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURES ...")]
+    """Pictures, and folders of them."""
+    prompt: str = ""
+    """What every caption begins with."""
+    strategy: Strategy = "greedy"
+    """How words are chosen."""
+    num_beams: int = 3
+    """For beam: texts that grow side by side."""
+    top_p: float = 0.9
+    """For nucleus: how much of the probability is drawn from."""
+    repetition_penalty: float = 1.0
+    """Above 1 discourages what was said already."""
+    length_penalty: float = 1.0
+    """For beam: above 0 favours long captions."""
+    max_new_tokens: int = 20
+    """At most so many pieces of words."""
+    min_new_tokens: int = 0
+    """At least so many."""
+    seed: int = 0
+    """For nucleus: the same seed says the same."""
+    written: Written = field(default_factory=Output)
+    computed: Computed = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Tell how well texts fit pictures: each text with each picture."""
+
+    model: Model
+    """A model folder, or a folder that a training run made."""
+    pictures: Pictures
+    """A picture, or a folder of them."""
+    texts: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT ...")]
+    """What may be on them."""
+    written: Written = field(default_factory=Output)
+    computed: Computed = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classify:
+    """Choose among labels: how probable each is, best first."""
+
+    model: Model
+    """A model folder, or a folder that a training run made."""
+    pictures: Pictures
+    """A picture, or a folder of them."""
+    labels: Annotated[Positional[tuple[str, ...]], arg(metavar="LABEL ...")]
+    """What there is to choose from."""
+    template: str = "{}"
+    """A text with {} for the label, such as "a photo of a {}"."""
+    top: Annotated[int | None, arg(metavar="N")] = None
+    """Show only the best N labels."""
+    written: Written = field(default_factory=Output)
+    computed: Computed = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Turn pictures, or texts, into unit vectors; the nearer two of them are, the larger their dot product."""
+
+    model: Model
+    """A model folder, or a folder that a training run made."""
+    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURES ...")] = ()
+    """Pictures, and folders of them."""
+    texts: Annotated[tuple[str, ...], arg(metavar="TEXT ...")] = ()
+    """Texts instead of pictures."""
+    written: Written = field(default_factory=Output)
+    computed: Computed = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How captions are made; a run is held to what it was begun with."""
+
+    strategy: Strategy = "nucleus"
+    """How words are chosen; the paper found nucleus the best here."""
+    top_p: float = 0.9
+    """For nucleus: how much of the probability is drawn from."""
+    max_new_tokens: int = 20
+    """At most so many pieces of words."""
+    seed: int = 0
+    """Together with a picture's id it decides its caption."""
+    batch: int = 32
+    """Pictures that are read at once."""
+    threads: int = 1
+    """Threads of each worker."""
+
+
+MadeHow = Annotated[How, arg(name="")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapFilt:
+    """Pairs in, clean pairs out: plan, run, select and report in one; the same again goes on where it stopped."""
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """A folder of pictures with texts, a .jsonl or .parquet file, or a made source."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """A folder: the run goes to OUT/run, the clean pairs to OUT/pairs."""
+    model: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Captions and judges, where nothing else is said."""
+    captioner: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Captions."""
+    filter: Annotated[str | None, arg(metavar="MODEL")] = None
+    """Judges."""
+    threshold: float = 0.5
+    """The match probability from which a text is kept."""
+    workers: int = 1
+    """Processes that work side by side."""
+    how: MadeHow = field(default_factory=How)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Cut a source into shards: what is done, or done again after a crash, as a whole."""
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """A folder of pictures with texts, a .jsonl or .parquet file, or a made source."""
+    run: RunFolder
+    """A folder for the plan, and for what will come of it."""
+    shard_size: int = 1000
+    """Pairs a shard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Caption every picture of a planned run, and judge both texts; the same again goes on where it stopped."""
+
+    run: RunFolder
+    """A folder that was planned."""
+    captioner: Annotated[str, arg(metavar="MODEL")]
+    """Captions."""
+    filter: Annotated[str, arg(metavar="MODEL")]
+    """Judges."""
+    workers: int = 1
+    """Processes that work side by side."""
+    attempts: int = 3
+    """Tries after which a shard is left alone."""
+    retry: Annotated[str, arg(metavar="status=S")] = ""
+    """First open the shards again that have rows of a status, such as status=decode_error or status=quarantined."""
+    how: MadeHow = field(default_factory=How)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """Write what is worth keeping; needs no model, so thresholds can be tried in seconds."""
+
+    run: RunFolder
+    """A folder that was run."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """A folder for the pairs."""
+    keep: Literal["both", "filter", "captioner", "none"] = "both"
+    """Rows of the paper's table: filtered web and synthetic texts, filtered web texts, all texts, all web texts."""
+    threshold: float = 0.5
+    """The match probability from which a text is kept."""
+    form: Literal["parquet", "tar"] = "parquet"
+    """Parquet, or tars that webdataset reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Show on one page what was kept and dropped."""
+
+    run: RunFolder
+    """A folder that was run."""
+    threshold: float = 0.5
+    """The match probability from which a text counts as kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What every recipe can be told."""
+
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Where the run is kept; left out: runs/NAME, after the recipe's name."""
+    device: Annotated[str | None, arg(metavar="NAME")] = None
+    """cpu, cuda, cuda:1, ...; left out: the GPU where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Systems:
+    """List the models there are, or tell about one system."""
+
+    name: Annotated[Positional[str], arg(metavar="NAME")] = ""
+    """A system, such as blip."""
+    json: Flag = False
+    """Write JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Look for what is missing or broken in this installation."""
