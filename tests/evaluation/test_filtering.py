@@ -50,14 +50,14 @@ def on_segment(point: tuple[float, float], a: tuple[float, float], b: tuple[floa
 
 
 def test_a_straight_curve_is_two_points() -> None:
-    assert roc(torch.full((6,), 0.5), torch.tensor([True, False] * 3)) == [(0, 0), (1, 1)]
+    assert roc(torch.full((6,), 0.5), torch.tensor([True, False] * 3)) == ((0, 0), (1, 1))
 
 
 def test_a_perfect_filter() -> None:
     probability, right = torch.tensor([0.9, 0.8, 0.1, 0.2]), torch.tensor([True, True, False, False])
     assert auc(probability, right) == 1
     assert auc(1 - probability, right) == 0
-    assert roc(probability, right) == [(0, 0), (0, 1), (1, 1)]
+    assert roc(probability, right) == ((0, 0), (0, 1), (1, 1))
 
 
 def test_precision_and_recall_at_the_threshold() -> None:

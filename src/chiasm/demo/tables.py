@@ -1,6 +1,6 @@
 """The tables of the report, which are also those of the documents: BLIP's table 1 and its kin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from chiasm.demo import summary
 from chiasm.demo.results import Ablation, FilterQuality, Row
@@ -17,7 +17,6 @@ PUBLISHED = {
     "captioner": ("79.7", "62.0", "128.9"),
     "both": ("80.6", "63.1", "129.7"),
 }  # arXiv:2201.12086, table 1: 14M pictures, ViT-B for all, fine-tuned on COCO
-
 DATA = (Column("texts", "training data"), Column("of these wrong, %", "training data", Better.LOWER))
 NOISE = {
     "": "right",
@@ -31,21 +30,21 @@ NOISE = {
 
 def capfilt(rows: Sequence[Row], test: str) -> Table:
     """BLIP's table 1 on one test set: what the data was, R@1, exact captions."""
-    return _models(rows, test, [number for number in MAIN if number in summary.numbers(rows, test)])
+    return _models(rows, test, [number for number in MAIN if number in summary.numbers(rows, test)], data=True)
 
 
-def recalls(rows: Sequence[Row], test: str) -> Table:
-    """R@1, R@5 and R@10 in both directions by both heads."""
-    wanted = [
-        number for number in summary.numbers(rows, test) if number.startswith(("itc_tr", "itc_ir", "itm_tr", "itm_ir"))
-    ]
-    return _models(rows, test, sorted(wanted, key=_by_head), data=False)
-
-
-def attributes(rows: Sequence[Row], test: str) -> Table | None:
-    """How often captions get each attribute right, where there are any."""
-    wanted = [number for number in summary.numbers(rows, test) if number.startswith("caption_")]
-    return _models(rows, test, wanted, data=False) if len(wanted) > 1 else None
+def more(rows: Sequence[Row], test: str) -> dict[str, Table]:
+    """What table 1 leaves out, each under a title: all recalls of both heads, and captions by attribute."""
+    known = summary.numbers(rows, test)
+    found: dict[str, Table] = {}
+    for head, title in HEADS.items():
+        wanted = [f"{head}_{side}@{k}" for side in ("tr", "ir") for k in (1, 5, 10) if f"{head}_{side}@{k}" in known]
+        if wanted:
+            found[f"R@1, R@5 and R@10 {title}"] = _models(rows, test, wanted, data=False)
+    wanted = [number for number in known if number.startswith("caption_")]
+    if len(wanted) > 1:
+        found["Captions, each attribute apart"] = _models(rows, test, wanted, data=False)
+    return found
 
 
 def published() -> Table:
@@ -61,25 +60,19 @@ def kinds(filters: Sequence[FilterQuality]) -> Table:
     for kind in dict.fromkeys(kind for quality in filters for kind in sorted(quality.kinds)):
         members = [quality.kinds[kind] for quality in filters if kind in quality.kinds]
         total, kept = sum(one.total for one in members), sum(one.kept for one in members)
-        rows.append(
-            [
-                NOISE.get(kind, kind),
-                f"{total:,}",
-                f"{kept:,}",
-                Number(kept / max(total, 1), percent(kept / max(total, 1))),
-            ]
-        )
+        rows.append([NOISE.get(kind, kind), f"{total:,}", f"{kept:,}", _share(kept / max(total, 1))])
     return Table([Column("web text"), Column("texts"), Column("kept"), Column("kept, %")], rows)
 
 
 def decisions(filters: Sequence[FilterQuality]) -> Table:
     """Precision and recall of the filter at its threshold, by the origin of the text."""
-    rows: list[list[Cell]] = [
-        [name, *(_seeds(values) for values in ([j.precision for j in judged], [j.recall for j in judged]))]
-        for name, judged in (
-            ("web texts", [q.web for q in filters]),
-            ("synthetic texts", [q.synthetic for q in filters]),
-        )
+    origins = {
+        "web texts": [quality.web for quality in filters],
+        "new texts": [quality.synthetic for quality in filters],
+    }
+    rows = [
+        [origin, _seeds([one.precision for one in judged]), _seeds([one.recall for one in judged])]
+        for origin, judged in origins.items()
     ]
     return Table([Column("origin"), Column("precision, %"), Column("recall, %")], rows)
 
@@ -87,20 +80,16 @@ def decisions(filters: Sequence[FilterQuality]) -> Table:
 def ablation(one: Ablation) -> Table:
     """One of the paper's smaller questions, all shares in per cent."""
     titles = list(dict.fromkeys(title for row in one.rows.values() for title in row))
-    rows = [[name, *(_share(row, title) for title in titles)] for name, row in one.rows.items()]
+    rows = [[name, *(_share(row[title]) if title in row else "" for title in titles)] for name, row in one.rows.items()]
     return Table([Column(""), *(Column(f"{title}, %") for title in titles)], rows)
 
 
-def _models(rows: Sequence[Row], test: str, wanted: Sequence[str], *, data: bool = True) -> Table:
-    columns = [Column("cleaning"), *(DATA if data else ()), *(_column(number) for number in wanted)]
-    body = [
-        [
-            summary.TITLES[name],
-            *(_data(rows, name) if data else ()),
-            *(_cell(rows, name, f"{test}/{n}") for n in wanted),
-        ]
-        for name in summary.names(rows)
-    ]
+def _models(rows: Sequence[Row], test: str, wanted: Sequence[str], *, data: bool) -> Table:
+    columns = [Column("cleaning"), *(DATA if data else ()), *map(_column, wanted)]
+    body: list[list[Cell]] = []
+    for name in summary.names(rows):
+        numbers = [_cell(rows, name, f"{test}/{number}") for number in wanted]
+        body.append([summary.TITLES[name], *(_data(rows, name) if data else ()), *numbers])
     return Table(columns, body)
 
 
@@ -119,19 +108,15 @@ def _column(number: str) -> Column:
     return Column(f"{SIDES[side]} R@{k}", f"{HEADS[head]}, %", Better.HIGHER)
 
 
-def _by_head(number: str) -> tuple[str, bool]:
-    return number.partition("_")[0], "ir@" in number
-
-
 def _cell(rows: Sequence[Row], name: str, number: str) -> Cell:
     found = summary.measured(rows, name, number)
-    return "" if found is None else Number(found.value, percent(found.value), found.remark)
+    return "" if found is None else _share(found.value, found.remark)
 
 
 def _seeds(values: Sequence[float]) -> Number:
     mean, deviation = spread(values)
-    return Number(mean, percent(mean), f"± {percent(deviation)}" if len(values) > 1 else "")
+    return _share(mean, f"± {percent(deviation)}" if len(values) > 1 else "")
 
 
-def _share(row: Mapping[str, float], title: str) -> Cell:
-    return Number(row[title], percent(row[title])) if title in row else ""
+def _share(share: float, remark: str = "") -> Number:
+    return Number(share, percent(share), remark)

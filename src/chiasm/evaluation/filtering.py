@@ -34,7 +34,7 @@ def sensitivity(probability: Float[Tensor, " n"], right: Bool[Tensor, " n"], thr
     return (right & kept).sum().item() / right.sum().item() if right.any() else 1.0
 
 
-def roc(probability: Float[Tensor, " n"], right: Bool[Tensor, " n"]) -> list[tuple[float, float]]:
+def roc(probability: Float[Tensor, " n"], right: Bool[Tensor, " n"]) -> tuple[tuple[float, float], ...]:
     """(share of wrong kept, share of right kept) from the strictest threshold to none at all.
 
     Texts of equal probability come in together. Points on a straight line between two others are
@@ -46,7 +46,7 @@ def roc(probability: Float[Tensor, " n"], right: Bool[Tensor, " n"]) -> list[tup
         x, y = wrong_kept.diff(), right_kept.diff()
         corner[1:-1] = x[:-1] * y[1:] != x[1:] * y[:-1]
     x, y = wrong_kept[corner] / wrong_kept[-1], right_kept[corner] / right_kept[-1]
-    return list(zip(x.tolist(), y.tolist(), strict=True))
+    return tuple(zip(x.tolist(), y.tolist(), strict=True))
 
 
 def auc(probability: Float[Tensor, " n"], right: Bool[Tensor, " n"]) -> float:

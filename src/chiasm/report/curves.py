@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-Points = Sequence[tuple[float, float]]
+Points = tuple[tuple[float, float], ...]
 
 
 def read_curves(path: Path, *, points: int = 150) -> dict[str, Points]:
@@ -23,7 +23,7 @@ def read_curves(path: Path, *, points: int = 150) -> dict[str, Points]:
     return {name: thin(curve, points=points) for name, curve in curves.items()}
 
 
-def thin(curve: Points, *, points: int) -> Points:
+def thin(curve: Sequence[tuple[float, float]], *, points: int) -> Points:
     """At most `points` points, each the mean of neighbours."""
     if len(curve) <= points:
         return tuple(curve)
@@ -37,5 +37,5 @@ def _named(step: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"validation {name}", value
 
 
-def _middle(points: Points) -> tuple[float, float]:
+def _middle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)

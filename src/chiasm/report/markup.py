@@ -42,6 +42,11 @@ def join(*children: Content) -> Html:
     return Html("".join(child.markup if isinstance(child, Html) else escape(child) for child in children))
 
 
+def heading(text: str) -> Html:
+    """A title inside a section."""
+    return element("h3", text)
+
+
 def paragraph(*children: Content) -> Html:
     """Running text."""
     return element("p", *children)
@@ -72,6 +77,11 @@ def link(text: Content, address: str) -> Html:
 def bullets(*items: Content) -> Html:
     """A list in no order."""
     return element("ul", *(element("li", item) for item in items))
+
+
+def steps(*items: Content) -> Html:
+    """What was done, in order, side by side."""
+    return element("ol", *(element("li", item) for item in items), class_="steps")
 
 
 def badge(text: str, tone: Tone = Tone.PLAIN) -> Html:
@@ -108,6 +118,12 @@ def facts(entries: Sequence[tuple[str, str]]) -> Html:
 def grid(*cells: Content) -> Html:
     """Cards in as many columns as fit."""
     return element("div", *(element("div", cell, class_="card") for cell in cells), class_="grid")
+
+
+def remarks(entries: Sequence[tuple[str, Content]]) -> Html:
+    """What there is to say on a card, each under a small heading."""
+    lines = (join(element("dt", name), element("dd", content)) for name, content in entries)
+    return element("dl", *lines)
 
 
 def picture(data: bytes, description: str) -> Html:
