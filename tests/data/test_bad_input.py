@@ -152,7 +152,7 @@ def test_pictures_stand_upright(orientation: int, kind: str) -> None:
     turns = {
         1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
         5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-        8: lambda a: np.rot90(a),
+        8: np.rot90,
     }  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -175,8 +175,8 @@ def test_an_animation_shows_its_first_picture() -> None:
 
 TEXTS = [
     "", " \t\n", "!!! ... ***", "\0\x01\x1b[31m", "a\0b", "\ud800", "x\udfff y", "\u202egnp.exe", "\u200b\ufeff",
-    "日本語の説明", "صورة حمراء", "🚒👩🏽‍🚒", "e\u0301", "İI", "ﬁ ½ ²", "a" * 100_000, "word " * 20_000, "[SEP] [CLS] [PAD] [DEC]",
-    "<script>alert(1)</script>", "it's a - b",
+    "日本語の説明", "صورة حمراء", "🚒👩🏽‍🚒", "e\u0301", "İI", "ﬁ ½ ²", "a" * 100_000, "word " * 20_000,
+    "[SEP] [CLS] [PAD] [DEC]", "<script>alert(1)</script>", "it's a - b",
 ]  # fmt: skip
 
 
