@@ -1,0 +1,240 @@
+"""The stream of batches: a function of seed and position, whatever is broken, cached or shared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from chiasm.core.types import ImageText, Pixels
+from chiasm.data import loader
+from chiasm.data.augment import Augment, RandomResizedCrop
+from chiasm.data.images import ImageProcessor
+from chiasm.data.loader import PairLoader, Share
+from chiasm.data.pairs import Pair
+from chiasm.data.sources.chance import chance
+from chiasm.data.text import Tokenizer
+
+PLAIN = ImageProcessor(Pixels(size=6, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+WORDS = Tokenizer.builtin()
+
+
+@dataclass
+class Rows:
+    """Pair `i` is a plain picture of the shade `i`, called by a word of its own."""
+
+    count: int
+    broken: Sequence[int] = ()
+    silent: Sequence[int] = ()
+    texts: dict[int, str] = field(default_factory=dict[int, str])
+    read: list[int] = field(default_factory=list[int])
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Pair:
+        self.read.append(index)
+        image: Any = b"no picture" if index in self.broken else np.full((9, 5, 3), index, np.uint8)
+        return Pair(f"row-{index}", image, "..." if index in self.silent else self.texts.get(index, f"row {index}"))
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.count} rows"
+
+
+def load(source: Rows, **options: Any) -> PairLoader:
+    return PairLoader(source, PLAIN, WORDS, **{"batch": 4, "seed": 0, **options})
+
+
+def shades(batch: ImageText) -> list[int]:
+    """Which rows a batch holds, read off its pixels."""
+    return (batch.images[:, 0, 0, 0] * 255).round().int().tolist()
+
+
+def taken(batches: PairLoader, count: int) -> list[int]:
+    return [shade for batch in islice(batches, count) for shade in shades(batch)]
+
+
+def same(one: ImageText, other: ImageText) -> bool:
+    pairs = [(one.images, other.images), (one.text.ids, other.text.ids), (one.identity, other.identity)]
+    return all(torch.equal(*pair) for pair in [*pairs, (one.text.mask, other.text.mask)])
+
+
+def test_an_epoch_has_every_row_once() -> None:
+    rows = taken(load(Rows(12)), 6)
+    assert sorted(rows[:12]) == sorted(rows[12:]) == list(range(12))
+    assert rows[:12] != rows[12:]
+    assert rows[:12] != list(range(12))
+
+
+def test_a_batch_holds_the_picture_and_its_words() -> None:
+    batch = next(load(Rows(12)))
+    for row, shade in enumerate(shades(batch)):
+        assert (batch.images[row] == shade / 255).all()
+        assert WORDS.decode(batch.text.ids[row][batch.text.mask[row]].tolist()) == f"row {shade}"
+    alone = WORDS.encode([f"row {shade}" for shade in shades(batch)])
+    assert torch.equal(batch.text.ids, alone.ids)
+    assert torch.equal(batch.text.mask, alone.mask)
+
+
+def test_the_order_follows_the_seed() -> None:
+    orders = [taken(load(Rows(20), seed=seed), 10) for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_batches_run_over_the_end_of_an_epoch() -> None:
+    batches = load(Rows(5))
+    rows = taken(batches, 5)
+    assert [sorted(rows[i : i + 5]) for i in range(0, 20, 5)] == [list(range(5))] * 4
+    assert batches.state_dict() == {"epoch": 4, "cursor": 0, "source": "5 rows"}
+    assert (batches.epoch_steps, load(Rows(3)).epoch_steps, load(Rows(9)).epoch_steps) == (1, 1, 2)
+
+
+def test_fewer_rows_than_a_batch() -> None:
+    assert sorted(taken(load(Rows(3), batch=6), 1)) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("augment", [None, RandomResizedCrop()])
+def test_a_stream_is_taken_up_again_exactly(after: int, augment: Augment | None) -> None:
+    first = load(Rows(11, broken=[2, 5]), augment=augment)
+    list(islice(first, after))
+    state = first.state_dict()
+    again = load(Rows(11, broken=[2, 5]), augment=augment)
+    next(again)  # what was made ahead is forgotten
+    again.load_state_dict(state)
+    for _ in range(8):
+        assert same(next(first), next(again))
+        assert first.state_dict() == again.state_dict()
+
+
+def test_a_state_of_other_pairs() -> None:
+    with pytest.raises(ValueError, match=r"pairs have changed .*11 rows then, 12 rows now"):
+        load(Rows(12)).load_state_dict(load(Rows(11)).state_dict())
+
+
+@pytest.mark.parametrize("augment", [None, RandomResizedCrop()])
+def test_memory_changes_nothing_but_the_reading(monkeypatch: pytest.MonkeyPatch, augment: Augment | None) -> None:
+    kept, source = load(Rows(9, broken=[4]), augment=augment), Rows(9, broken=[4])
+    monkeypatch.setattr(loader, "MEMORY", 0)
+    fresh = load(source, augment=augment)
+    for _ in range(9):
+        assert same(next(kept), next(fresh))
+    next(kept)
+    assert sorted(kept.source.read) == list(range(9))
+    assert len(source.read) > 30
+    assert source.read.count(4) == 1
+
+
+def test_ranks_share_an_epoch() -> None:
+    parts = [taken(load(Rows(13), share=Share(rank, 3), batch=2), 2) for rank in range(3)]
+    assert len({row for part in parts for row in part}) == 12
+    whole = taken(load(Rows(13)), 3)
+    assert [row for group in zip(*parts, strict=True) for row in group] == whole
+    assert load(Rows(13), share=Share(1, 3), batch=2).epoch_steps == 2
+
+
+def test_broken_rows_are_passed_over_and_named() -> None:
+    batches = load(Rows(10, broken=[3, 7], silent=[5]))
+    rows = taken(batches, 7)
+    good = [0, 1, 2, 4, 6, 8, 9]
+    assert [sorted(rows[i : i + 7]) for i in range(0, 28, 7)] == [good] * 4
+    assert sorted((each.id, each.reason) for each in batches.skipped) == [
+        ("row-3", "is not a picture of any known format"),
+        ("row-5", "no text"),
+        ("row-7", "is not a picture of any known format"),
+    ]
+    assert all(batches.source.read.count(index) == 1 for index in range(10))
+
+
+def test_the_good_rows_keep_their_order() -> None:
+    whole = [row for row in taken(load(Rows(10)), 10) if row not in (3, 7)]
+    assert taken(load(Rows(10, broken=[3, 7])), 8) == whole
+
+
+def test_one_good_row_is_enough() -> None:
+    assert taken(load(Rows(50, broken=[*range(49)])), 2) == [49] * 8
+
+
+def test_nothing_good_ends() -> None:
+    batches = load(Rows(6, broken=[*range(6)]))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"none of 6 pairs can be used: 6 x is not a picture .*row-"):
+            next(batches)
+
+
+def test_what_cannot_make_batches() -> None:
+    with pytest.raises(ValueError, match="batches of 0"):
+        load(Rows(3), batch=0)
+    with pytest.raises(ValueError, match="4 processes from 3 pairs"):
+        load(Rows(3), share=Share(0, 4))
+
+
+def test_equal_words_mean_the_same() -> None:
+    batch = next(load(Rows(4, texts={0: "A red ring.", 2: "a  red ring", 3: "a blue ring"})))
+    identity = dict(zip(shades(batch), batch.identity.tolist(), strict=True))
+    assert identity[0] == identity[2]
+    assert len(set(identity.values())) == 3
+    assert identity[0] == 320833660566536617  # in every process, for ever
+    assert all(value >= 0 for value in identity.values())
+
+
+def test_long_texts_are_cut() -> None:
+    batch = next(load(Rows(4, texts={1: "red " * 1000}), max_length=7))
+    assert batch.text.ids.shape == (4, 7)
+    row = shades(batch).index(1)
+    assert batch.text.ids[row, -1] == WORDS.markers.sep
+
+
+GRADIENT = torch.arange(40, dtype=torch.uint8).mul(6).expand(3, 40, 40).contiguous()
+
+
+def test_crops_stay_inside_and_keep_their_shares() -> None:
+    crop = RandomResizedCrop(scale=(0.25, 0.5), ratio=(0.8, 1.25))
+    views = [crop(GRADIENT, 20, chance(i)) for i in range(200)]
+    assert {tuple(view.shape) for view in views} == {(3, 20, 20)}
+    widths = [(view.max() - view.min()).item() / 6 + 1 for view in views]
+    # from 40 * sqrt(0.25 * 0.8) = 18 columns to 40 * sqrt(0.5 * 1.25) = 32
+    assert 16.5 < min(widths) < 20
+    assert 29 < max(widths) < 33.5
+    assert min(view.min().item() for view in views) < 6
+    assert max(view.max().item() for view in views) > 33 * 6
+
+
+def test_the_whole_is_a_crop() -> None:
+    crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    assert torch.equal(crop(GRADIENT, 40, chance(0)), GRADIENT)
+    assert crop.room(40) == 40
+    assert RandomResizedCrop(scale=(0.25, 1.0)).room(40) == 80
+
+
+def test_a_view_depends_on_seed_epoch_and_row_alone() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+
+    class Noise(Rows):
+        def __getitem__(self, index: int) -> Pair:
+            return Pair(f"row-{index}", noise, f"row {index}")
+
+    images = ImageProcessor(replace(PLAIN.pixels, size=40))
+
+    def views(count: int, **options: Any) -> list[torch.Tensor]:
+        augment = RandomResizedCrop()
+        batches = PairLoader(Noise(8), images, WORDS, augment=augment, **{"batch": 4, "seed": 0, **options})
+        return sorted(torch.cat([next(batches).images for _ in range(count)]), key=lambda view: view.sum().item())
+
+    epoch, small = views(2), views(4, batch=2)
+    assert all(torch.equal(one, other) for one, other in zip(epoch, small, strict=True))
+    assert len(torch.stack(epoch).unique(dim=0)) == 8
+    assert len(torch.stack(views(4)).unique(dim=0)) == 16
+    assert len(torch.stack(views(2) + views(2, seed=1)).unique(dim=0)) == 16
+
+
+@pytest.mark.parametrize(
+    ("scale", "ratio"), [((0.0, 1.0), (1.0, 1.0)), ((0.9, 0.5), (1.0, 1.0)), ((0.5, 1.0), (2.0, 1.0))]
+)
+def test_impossible_crops(scale: tuple[float, float], ratio: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="should rise"):
+        RandomResizedCrop(scale=scale, ratio=ratio)
