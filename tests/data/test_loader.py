@@ -15,7 +15,6 @@ from chiasm.data.augment import Augment, RandomResizedCrop
 from chiasm.data.images import ImageProcessor
 from chiasm.data.loader import PairLoader, Share
 from chiasm.data.pairs import Pair
-from chiasm.data.sources.chance import chance
 from chiasm.data.text import Tokenizer
 
 PLAIN = ImageProcessor(Pixels(size=6, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
@@ -189,28 +188,6 @@ def test_long_texts_are_cut() -> None:
     assert batch.text.ids[row, -1] == WORDS.markers.sep
 
 
-GRADIENT = torch.arange(40, dtype=torch.uint8).mul(6).expand(3, 40, 40).contiguous()
-
-
-def test_crops_stay_inside_and_keep_their_shares() -> None:
-    crop = RandomResizedCrop(scale=(0.25, 0.5), ratio=(0.8, 1.25))
-    views = [crop(GRADIENT, 20, chance(i)) for i in range(200)]
-    assert {tuple(view.shape) for view in views} == {(3, 20, 20)}
-    widths = [(view.max() - view.min()).item() / 6 + 1 for view in views]
-    # from 40 * sqrt(0.25 * 0.8) = 18 columns to 40 * sqrt(0.5 * 1.25) = 32
-    assert 16.5 < min(widths) < 20
-    assert 29 < max(widths) < 33.5
-    assert min(view.min().item() for view in views) < 6
-    assert max(view.max().item() for view in views) > 33 * 6
-
-
-def test_the_whole_is_a_crop() -> None:
-    crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(1.0, 1.0))
-    assert torch.equal(crop(GRADIENT, 40, chance(0)), GRADIENT)
-    assert crop.room(40) == 40
-    assert RandomResizedCrop(scale=(0.25, 1.0)).room(40) == 80
-
-
 def test_a_view_depends_on_seed_epoch_and_row_alone() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 
@@ -230,11 +207,3 @@ def test_a_view_depends_on_seed_epoch_and_row_alone() -> None:
     assert len(torch.stack(epoch).unique(dim=0)) == 8
     assert len(torch.stack(views(4)).unique(dim=0)) == 16
     assert len(torch.stack(views(2) + views(2, seed=1)).unique(dim=0)) == 16
-
-
-@pytest.mark.parametrize(
-    ("scale", "ratio"), [((0.0, 1.0), (1.0, 1.0)), ((0.9, 0.5), (1.0, 1.0)), ((0.5, 1.0), (2.0, 1.0))]
-)
-def test_impossible_crops(scale: tuple[float, float], ratio: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="should rise"):
-        RandomResizedCrop(scale=scale, ratio=ratio)
