@@ -120,4 +120,4 @@ def load(name: str) -> Any:
         os._exit(7)
     if kind == "once":
         return Model(marker=Path(rest))
-    return Contrast() if kind == "contrast" else Model(pause=0.1 if kind == "slow" else 0.0)
+    return Contrast() if kind == "contrast" else Model(pause=0.3 if kind == "slow" else 0.0)
