@@ -1,0 +1,62 @@
+"""What the documents say is there, and runs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import chiasm
+from chiasm.cli.commands import COMMANDS
+from chiasm.weights.folder import save_model
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
+def blocks(language: str, document: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", document, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", document.read_text())
+    broken = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+    assert broken == []
+
+
+def test_the_tree_names_every_file() -> None:
+    """In the README's tree a line `folder/` is followed by lines of names and, two blanks later, a comment."""
+    (tree,) = (block for block in blocks("", README) if block.startswith("src/chiasm/\n"))
+    named, folder = set[str](), ""
+    for line in tree.splitlines()[1:]:
+        if heading := re.match(r"  ([\w/]+/)  ", line):
+            folder = heading[1]
+        else:
+            named |= {f"{folder}{name}.py" for name in re.split(r"\s{2,}", line.strip())[0].split()}
+    package = ROOT / "src/chiasm"
+    there = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert named == {path for path in there if not path.endswith("__init__.py") and path != "__main__.py"}
+
+
+def test_commands_that_documents_name_exist() -> None:
+    command = re.compile(r"^(?:.*&& )?chiasm ([a-z]+)", re.MULTILINE)
+    said = {word for path in DOCUMENTS for word in command.findall(path.read_text())}
+    assert "demo" in said
+    assert said <= COMMANDS.keys()
+
+
+def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = chiasm.create("blip/tiny")
+    save_model(tmp_path / "demo", model.module, model.card, model.tokenizer)
+    for name in ("picture.png", "a.png", "b.png"):
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(name)
+    (quickstart,) = blocks("python", README)
+    exec(compile(quickstart.replace("print(", "repr("), "README.md", "exec"), {})  # noqa: S102 - our own lines
