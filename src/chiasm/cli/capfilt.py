@@ -98,7 +98,7 @@ def _announce(cost: Estimate) -> None:
 
 def _time(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} seconds"
+        return f"{max(1, seconds):.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 

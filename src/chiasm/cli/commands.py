@@ -83,6 +83,6 @@ def overview() -> str:
             "",
             *(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()),
             "",
-            "chiasm COMMAND --help tells its options, chiasm --version the version; --debug shows where an error arose.",
+            "chiasm COMMAND --help tells its options, chiasm --version the version; --debug shows where errors arise.",
         ]
     )

@@ -1,7 +1,7 @@
 """A model and everything it needs to be asked: pictures and strings in, answers out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,7 +70,7 @@ class Predictor:
     def dtype(self) -> torch.dtype:
         return self._reader.weight.dtype
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Predictor":
         """Move the module, in place."""
         self.module.to(device=device, dtype=dtype)
         return self
@@ -224,11 +224,12 @@ class Predictor:
         with torch.inference_mode():
             found = states(self._reader, seen, words, batch=batch_size)
         if found is None:
-            raise self._unable("features of texts")
+            raise self._unable("embed", "read texts by themselves")
         return {name: _own(tensor) for name, tensor in found.items()}
 
-    def _unable(self, verb: str) -> AbilityError:
-        return AbilityError(f"{self.system}/{self.preset} has no weights to {verb} with; {', '.join(able(verb))} can")
+    def _unable(self, verb: str, deed: str = "") -> AbilityError:
+        others = ", ".join(able(verb))
+        return AbilityError(f"{self.system}/{self.preset} has no weights to {deed or verb} with; these have: {others}")
 
 
 def _ranking(items: Sequence[Any], scores: Float[Tensor, " n"], places: Sequence[int] | None = None) -> Ranking[Any]:
@@ -240,4 +241,4 @@ def _ranking(items: Sequence[Any], scores: Float[Tensor, " n"], places: Sequence
 
 def _own(values: Tensor) -> Tensor:
     """A plain tensor that the caller may do anything with, gradients included."""
-    return values.float().cpu().clone()
+    return (values.float() if values.is_floating_point() else values).cpu().clone()

@@ -1,0 +1,28 @@
+"""The catalogue says what the folder of systems holds, and is right about it."""
+
+from chiasm import catalogue, create
+from chiasm.predictor.catalogue import able
+from chiasm.systems import blip
+
+
+def test_blip_is_listed() -> None:
+    info = catalogue()["blip"]
+    assert (info.name, info.paper) == ("blip", "arXiv:2201.12086")
+    assert info.presets == tuple(blip.SYSTEM.presets)
+    assert info.stages == ("pretrain", "caption", "retrieve")
+    assert info.abilities == ("caption", "match", "embed", "classify", "rerank", "features")
+    assert info.weights == ()
+
+
+def test_parameters_are_those_of_the_paper() -> None:
+    assert round(catalogue()["blip"].parameters("base") / 1e6) == 252
+
+
+def test_what_a_preset_can_is_what_its_model_can() -> None:
+    info = catalogue()["blip"]
+    for preset in ("tiny", "tiny-caption", "tiny-retrieve"):
+        model = create(f"blip/{preset}", device="cpu")
+        assert info.abilities_of(preset) == model.abilities
+        for verb in info.abilities:
+            assert (f"blip/{preset}" in able(verb)) == (verb in model.abilities)
+    assert info.abilities_of("large-caption") == info.abilities_of("tiny-caption")
