@@ -9,6 +9,7 @@ from PIL import Image
 
 import chiasm
 from chiasm.cli.commands import COMMANDS
+from chiasm.cli.main import main
 from chiasm.weights.folder import save_model
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +56,18 @@ def test_commands_that_documents_name_exist() -> None:
 
 def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (folder,) = re.findall(r'chiasm\.load\("(.*?)"\)', README)
     model = chiasm.create("blip/tiny")
-    save_model(tmp_path / "demo", model.module, model.card, model.tokenizer)
+    save_model(tmp_path / folder, model.module, model.card, model.tokenizer)
     for name in ("picture.png", "a.png", "b.png"):
         Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(name)
     (quickstart,) = blocks("python", README)
     exec(compile(quickstart.replace("print(", "repr("), "README.md", "exec"), {})  # noqa: S102 - our own lines
+
+
+def test_the_recipe_runs(tmp_path: Path) -> None:
+    (recipe,) = (block for block in blocks("python", (ROOT / "docs/training.md").read_text()) if "def runs" in block)
+    (tmp_path / "recipe.py").write_text(recipe)
+    asked = ["--steps", "2", "--data", "world:single?count=80", "--out", str(tmp_path / "run")]
+    assert main(["train", str(tmp_path / "recipe.py"), *asked]) == 0
+    assert chiasm.load(tmp_path / "run").preset == "tiny-caption"
