@@ -1,14 +1,11 @@
 """Who works on a shard: a source, two models, and a place to write to."""
 
-import multiprocessing
-import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 
 import torch
 
@@ -18,6 +15,7 @@ from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.store import Store
 from chiasm.core.errors import AbilityError
 from chiasm.core.files import OutputError
+from chiasm.core.processes import follow_parent
 
 # What pictures, models, memory and disks bring about. Other errors are mistakes in a program: they
 # end a worker, which counts as a failed try, or, in a process of its own, end the run with a traceback.
@@ -89,7 +87,7 @@ def threads(count: int) -> Generator[None]:
 def serve(connection: Connection, job: Job) -> None:
     """A worker process: it asks for shards until there are none, and dies with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     try:
         with threads(job.settings.threads):
             _serve(connection, job)
@@ -104,10 +102,3 @@ def _serve(connection: Connection, job: Job) -> None:
     connection.send(Report())
     while (shard := connection.recv()) is not None:
         connection.send(Report(failure=worker.attempt(shard)))
-
-
-def _follow_parent() -> None:
-    """An orphan would write beside the run that is started after it."""
-    if parent := multiprocessing.parent_process():
-        wait([parent.sentinel])
-        os._exit(1)

@@ -1,6 +1,7 @@
 """How good a model is on pairs it never saw: retrieval by both heads, and captions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -46,7 +47,7 @@ def _scores(model: Predictor, pairs: Sequence[Pair], parse: Callable[[str], Fact
 
 
 def _matched(
-    model: Predictor, images: Sequence[object], texts: Sequence[str], itc: Float[Tensor, "n n"]
+    model: Predictor, images: Sequence[Any], texts: Sequence[str], itc: Float[Tensor, "n n"]
 ) -> tuple[Float[Tensor, "n n"], Float[Tensor, "n n"]]:
     """The cosines of both directions, each short list re-ranked by the matching head."""
     k = min(SHORT, len(texts))
@@ -55,7 +56,7 @@ def _matched(
     wanted.scatter_(1, shortlist(itc, k), value=True)
     wanted |= torch.zeros_like(wanted).scatter_(1, shortlist(itc.T, k), value=True).T
     for i, image in enumerate(images):
-        columns = wanted[i].nonzero()[:, 0].tolist()
+        columns: list[int] = wanted[i].nonzero()[:, 0].tolist()
         matched = model.match(image, [texts[j] for j in columns], batch_size=BATCH)
         if matched.itm_logits is None:
             raise ValueError("a model without a matching head cannot be re-ranked by it")

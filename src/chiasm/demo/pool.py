@@ -52,9 +52,7 @@ def work(options: DemoOptions, on_event: Callable[[Event], None]) -> None:
 
 def _graph(options: DemoOptions) -> Mapping[Key, list[Key]]:
     steps = jobs(options).values()
-    return {
-        (seed, job.name): [(seed, need) for need in job.needs] for job in steps for seed in range(options.seeds)
-    }
+    return {(seed, job.name): [(seed, need) for need in job.needs] for job in steps for seed in range(options.seeds)}
 
 
 def _run(pool: ProcessPoolExecutor, options: DemoOptions, order: "TopologicalSorter[Key]") -> None:

@@ -9,8 +9,9 @@ The pre-trained model is itself the row "none" of the table: trained on everythi
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from chiasm.data.pairs import Source
 from chiasm.data.sources.compose import Chain
 from chiasm.data.sources.parquet import ParquetSource, write_parquet
 from chiasm.data.text import Tokenizer
+from chiasm.demo.judge import counted
 from chiasm.demo.measure import measure
 from chiasm.demo.options import DemoOptions
 from chiasm.demo.pictures import pictures
@@ -81,6 +83,10 @@ class Place:
         """Where a step says that it is done, and what came of it."""
         return self.folder / "done" / f"{step}.json"
 
+    def clock(self, step: str) -> Path:
+        """How long the step took, when it was last begun."""
+        return self.folder / "clock" / f"{step}.json"
+
     def finished(self, step: str) -> bool:
         return self.record(step).is_file()
 
@@ -115,7 +121,10 @@ def do(options: DemoOptions, seed: int, name: str, told: Told) -> None:
     """Do a step, unless it is done."""
     place = Place(options, seed)
     if not place.finished(name):
+        begun = time.perf_counter()
         record = jobs(options)[name].work(place, told)
+        seconds = {"seconds": round(time.perf_counter() - begun, 1)}  # beside the record, which no clock may touch
+        write_atomic(place.clock(name), json.dumps(seconds).encode())
         write_atomic(place.record(name), (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -159,7 +168,8 @@ def _student(place: Place, told: Told, name: str, source: Source, model: MED.Con
     train([_launch(place, name, PRETRAIN, config, source, steps=steps)], place.folder / name, on_step=_every(told))
     tests = {path: ParquetSource(place.folder / "data" / f"{path}.parquet") for path in place.read("data")["tests"]}
     metrics, intervals = measure(load(place.folder / name), tests, pictures(place.options, place.seed).parse)
-    return {"pairs": len(source), "metrics": metrics, "intervals": intervals}
+    pairs, noise_left = counted(source)
+    return {"pairs": asdict(pairs), "noise_left": noise_left, "metrics": metrics, "intervals": intervals}
 
 
 def _captioner(place: Place, told: Told) -> Mapping[str, Any]:

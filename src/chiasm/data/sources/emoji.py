@@ -70,8 +70,9 @@ def drawn(font: Path) -> tuple[Emoji, ...]:
             found.setdefault(picture, (sequence, emoji_names.caption(sequence, name)))
     parsed = {name: emoji_names.parse(name) for _, name in found.values()}
     toned = {facts["base"] for facts in parsed.values() if "tone" in facts}
+    gendered = {facts["base"] for facts in parsed.values() if {"gender", "other_tone"} & facts.keys()}
     return tuple(
-        Emoji(sequence, name, parsed[name], emoji_names.family(sequence, parsed[name], toned), picture)
+        Emoji(sequence, name, parsed[name], emoji_names.family(sequence, parsed[name], toned, gendered), picture)
         for picture, (sequence, name) in found.items()
     )
 

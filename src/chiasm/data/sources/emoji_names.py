@@ -7,7 +7,7 @@ three-thirty                               hour three · minutes thirty · base 
 
 import re
 from bisect import bisect
-from collections.abc import Iterable
+from collections.abc import Collection
 
 Facts = dict[str, str]
 
@@ -59,12 +59,17 @@ def parse(text: str) -> Facts:
     return {"base": base, **facts}
 
 
-def family(sequence: str, facts: Facts, toned: Iterable[str]) -> str:
-    """What kind of thing is shown; `toned` are the bases that come in skin tones: people and hands."""
+def family(sequence: str, facts: Facts, toned: Collection[str], gendered: Collection[str]) -> str:
+    """What kind of thing is shown.
+
+    Bases that come in skin tones are people, or hands (and whoever else has a tone and no gender).
+    """
     if _is_flag(sequence):
         return "flags"
     if facts["base"] in ("heart", "clock"):
         return facts["base"] + "s"
+    if facts["base"] in toned and facts["base"] not in gendered:
+        return "hands"
     if facts["base"] in toned or "gender" in facts or facts["base"].startswith("family "):
         return "people"
     return BLOCKS[bisect(BLOCKS, (ord(sequence[0]), "~")) - 1][1]

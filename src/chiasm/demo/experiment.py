@@ -1,0 +1,141 @@
+"""The whole demo: do the steps, gather what they found, write the report."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chiasm.bootstrap.pinned import pin
+from chiasm.core.files import write_atomic
+from chiasm.demo.judge import Verdicts, judge
+from chiasm.demo.options import DemoOptions
+from chiasm.demo.page import write_report
+from chiasm.demo.pool import Event, work
+from chiasm.demo.results import Ablation, Pairs, Results, Row, to_json
+from chiasm.demo.steps import TRAINED, Place, jobs
+from chiasm.report.curves import Points, read_curves
+from chiasm.training.loop import METRICS
+
+ROWS = {"none": "pretrain"} | {name: f"train-{name}" for name in TRAINED}
+FREE = {"out", "workers", "ablations"}  # options that change no number of what was begun without them
+
+
+def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None) -> Path:
+    """Do what is not done yet and write `report.html`; where it lies."""
+    asked = {name: str(value) if name == "pictures" else value for name, value in asdict(options).items()}
+    pin(options.out / "demo.json", {name: value for name, value in asked.items() if name not in FREE})
+    work(options, on_event)
+    found = results(options)
+    write_atomic(options.out / "results.json", to_json(found).encode())
+    return write_report(found, options.out)
+
+
+def results(options: DemoOptions) -> Results:
+    """What the finished steps found."""
+    places = [Place(options, seed) for seed in range(options.seeds)]
+    verdicts = [judge(place.folder / "capfilt", place.seed) for place in places]
+    budget = options.budget
+    return Results(
+        command=command(options),
+        settings=_settings(options),
+        rows=tuple(_row(place, name, step) for place in places for name, step in ROWS.items()),
+        filters=tuple(one.filter for one in verdicts if one.filter),
+        captioners=tuple(one.captioner for one in verdicts if one.captioner),
+        examples=verdicts[0].examples,
+        curves=dict(_curves(places[0])),
+        ablations=tuple(_ablations(places, verdicts)) if options.ablations else (),
+        steps={"pre-training, each": budget.steps, "fine-tuning, each": budget.tune},
+        seconds=_seconds(places),
+    )
+
+
+def command(options: DemoOptions) -> str:
+    """What to type to get the same numbers."""
+    usual = DemoOptions()
+    names = ("minutes", "seeds", "pictures", "world", "noise")
+    given = [f"--{name} {value}" for name in names if (value := vars(options)[name]) != vars(usual)[name]]
+    return " ".join(["chiasm demo", *given, *(["--ablations"] if options.ablations else [])])
+
+
+def _settings(options: DemoOptions) -> Mapping[str, str | int | float]:
+    shown: dict[str, str | int | float] = {"pictures": options.pictures}
+    if options.pictures == "made":
+        shown["world"] = options.world
+    if options.pictures in {"made", "emoji"}:
+        shown["share of wrong web texts"] = options.noise
+    return shown | {"minutes": options.minutes, "seeds": options.seeds}
+
+
+def _row(place: Place, name: str, step: str) -> Row:
+    record = place.read(step)
+    return Row(
+        name=name,
+        seed=place.seed,
+        pairs=Pairs(**record["pairs"]),
+        metrics=record["metrics"],
+        intervals={number: (low, high) for number, (low, high) in record["intervals"].items()},
+        noise_left=record["noise_left"],
+    )
+
+
+def _curves(place: Place) -> Iterator[tuple[str, Mapping[str, Points]]]:
+    for step in ("pretrain", "captioner", "filter", *(f"train-{name}" for name in TRAINED)):
+        for path in sorted((place.folder / step).glob(f"*/{METRICS}")):
+            yield step, read_curves(path)
+
+
+def _seconds(places: list[Place]) -> Mapping[str, float]:
+    """Seconds of each step, over all seeds; those on different cores went by at the same time."""
+    totals: dict[str, float] = {}
+    for place in places:
+        for step in jobs(place.options):
+            totals[step] = totals.get(step, 0.0) + json.loads(place.clock(step).read_bytes())["seconds"]
+    return totals
+
+
+def _ablations(places: list[Place], verdicts: list[Verdicts]) -> Iterator[Ablation]:
+    """Tables 2, 3 and 4 of the paper, each on the first test set."""
+
+    def row(step: str, found: list[Verdicts] | None = None) -> dict[str, float]:
+        test = next(iter(places[0].read("data")["tests"]))
+        records: list[Any] = [place.read(step)["metrics"] for place in places]
+        numbers = {"R@1, re-ranked": "itm_mean@1", "R@1 by cosine": "itc_mean@1", "captions exact": "caption_exact"}
+        shown = {
+            title: sum(record[f"{test}/{number}"] for record in records) / len(records)
+            for title, number in numbers.items()
+        }
+        known = [one.captioner for one in found or [] if one.captioner]
+        if known:
+            shown["new texts that are right"] = sum(one.before for one in known) / len(known)
+            shown["of those kept"] = sum(one.after for one in known) / len(known)
+        return shown
+
+    def judged(name: str) -> list[Verdicts]:
+        return [judge(place.folder / name, place.seed) for place in places]
+
+    yield Ablation(
+        title="How the captioner writes",
+        about="Table 2 of the paper: nucleus sampling gave noisier and more surprising texts, and better models.",
+        rows={
+            "beam search": row("train-beam", judged("capfilt-beam")),
+            "nucleus sampling": row("train-both", verdicts),
+        },
+    )
+    yield Ablation(
+        title="What text encoder and decoder share",
+        about="Table 3 of the paper: all but self-attention was best; without cleaning.",
+        rows={
+            "everything": row("share-all"),
+            "all but self-attention": row("pretrain"),
+            "nothing": row("share-none"),
+        },
+    )
+    yield Ablation(
+        title="Whether captioner and filter share weights",
+        about="Table 4 of the paper: a model that judges its own texts keeps more of its mistakes.",
+        rows={
+            "one model for both": row("train-together-both", judged("capfilt-together")),
+            "two models": row("train-both", verdicts),
+        },
+    )
