@@ -90,8 +90,8 @@ class ViT(nn.Module):
         self.layers = Stack[ViTLayer](ViTLayer(cfg, rate) for rate in rates)
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
         normal(self.layers, std=cfg.std)
-        nn.init.trunc_normal_(self.first, std=0.02)
-        nn.init.trunc_normal_(self.position, std=0.02)
+        for free in (self.first, self.position):
+            nn.init.trunc_normal_(free, std=max(0.02, 0.3 * cfg.std))
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p d"]:
         if images.shape[-2:] != (self.image, self.image):
