@@ -10,6 +10,7 @@ from chiasm.core.files import write_atomic
 from chiasm.demo import summary, tables, words
 from chiasm.demo.gallery import gallery
 from chiasm.demo.results import CaptionerQuality, FilterQuality, Results
+from chiasm.demo.summary import Verdict
 from chiasm.evaluation.filtering import THRESHOLD
 from chiasm.report import figures
 from chiasm.report.curves import Points
@@ -96,19 +97,21 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
 
 
 def _outcome(results: Results) -> Iterator[Content]:
-    rows, tests = results.rows, summary.tests(results.rows)
-    named = [(one, test if len(tests) > 1 else "") for test in tests for one in summary.verdicts(rows, test)]
-    if named:
-        good = all(one.clear for one, _ in named)
-        yield callout(
-            *(paragraph(*words.verdict(one, test)) for one, test in named), tone=Tone.GOOD if good else Tone.NOTE
-        )
+    tests = summary.tests(results.rows)
     for test in tests:
         if len(tests) > 1:
             yield heading(words.title(test))
+        yield from _verdicts(list(summary.verdicts(results.rows, test)))
         yield from _one_test(results, test)
     about = "14 million pictures, ViT-B for all, fine-tuned on COCO (table 1): each row beats the one above it."
     yield details("The same table in the paper", html(tables.published(), about))
+
+
+def _verdicts(found: Sequence[Verdict]) -> Iterator[Html]:
+    if found:
+        tone = Tone.GOOD if all(one.clear for one in found) else Tone.NOTE
+        told = (paragraph(*words.verdict(one)) for one in found)
+        yield callout(*told, paragraph(words.order(found)), tone=tone)
 
 
 def _one_test(results: Results, test: str) -> Iterator[Html]:
@@ -142,8 +145,8 @@ def _filter(known: Sequence[FilterQuality], captioners: Sequence[CaptionerQualit
         )  # fmt: skip
         yield side_by_side(*_drawings(known))
         about = "Precision: how much of what is kept is right. Recall: how much of what is right is kept."
-        yield html(tables.decisions(known), about)
-        yield html(tables.kinds(known), "Each kind of web text: right ones should be kept, all others dropped.")
+        kinds = "Each kind of web text: right ones should be kept, all others dropped."
+        yield side_by_side(html(tables.kinds(known), kinds), html(tables.decisions(known), about))
     if captioners:
         before = words.mean([100 * quality.before for quality in captioners], 1)
         after = words.mean([100 * quality.after for quality in captioners], 1)

@@ -1,7 +1,8 @@
 """From single runs to what can be said of them: means with their doubt, and whether the paper's order came out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
 
 from chiasm.demo.results import FOUR, Pairs, Row
@@ -28,16 +29,12 @@ class Verdict:
     before: Measured
     after: Measured
     order: tuple[str, ...]  # worst first
+    as_published: bool  # none, filter only, captioner only, both: each better than the one before
     clear: bool
 
     @property
     def gain(self) -> float:
         return self.after.value - self.before.value
-
-    @property
-    def as_published(self) -> bool:
-        """None, filter only, captioner only, both: each better than the one before."""
-        return self.order == FOUR
 
 
 def names(rows: Sequence[Row]) -> list[str]:
@@ -97,11 +94,17 @@ def verdicts(rows: Sequence[Row], test: str) -> Iterator[Verdict]:
         found = {name: measured(rows, name, f"{test}/{number}") for name in FOUR}
         known = {name: value for name, value in found.items() if value is not None}
         if "none" in known and "both" in known:
-            before, after = known["none"], known["both"]
-            order = tuple(sorted(known, key=lambda name: known[name].value))
-            yield Verdict(number, before, after, order, clear=after.low > before.high)
+            yield _verdict(number, known)
 
 
 def percent(share: float) -> str:
     """A share as people read it, without the sign."""
     return f"{100 * share:.1f}"
+
+
+def _verdict(number: str, known: Mapping[str, Measured]) -> Verdict:
+    values = {name: one.value for name, one in known.items()}
+    order = tuple(sorted(values, key=lambda name: values[name]))
+    rising = order == FOUR and all(values[low] < values[high] for low, high in pairwise(order))
+    before, after = known["none"], known["both"]
+    return Verdict(number, before, after, order, as_published=rising, clear=after.low > before.high)

@@ -17,7 +17,7 @@ PUBLISHED = {
     "captioner": ("79.7", "62.0", "128.9"),
     "both": ("80.6", "63.1", "129.7"),
 }  # arXiv:2201.12086, table 1: 14M pictures, ViT-B for all, fine-tuned on COCO
-DATA = (Column("texts", "training data"), Column("of these wrong, %", "training data", Better.LOWER))
+DATA = (Column("texts: web + new + human", "training data"), Column("wrong, %", "training data", Better.LOWER))
 NOISE = {
     "": "right",
     "swap": "another picture's text",
@@ -95,15 +95,15 @@ def _models(rows: Sequence[Row], test: str, wanted: Sequence[str], *, data: bool
 
 def _data(rows: Sequence[Row], name: str) -> list[Cell]:
     pairs, noise = summary.pairs(rows, name), summary.noise_left(rows, name)
-    remark = f"{pairs.web:,} web, {pairs.synthetic:,} new, {pairs.human:,} human"
-    total = pairs.web + pairs.synthetic + pairs.human
-    return [Number(total, f"{total:,}", remark), "unknown" if noise is None else Number(noise, percent(noise))]
+    counts = (pairs.web, pairs.synthetic, pairs.human)
+    total, remark = sum(counts), " + ".join(f"{count:,}" for count in counts)
+    return [Number(float(total), f"{total:,}", remark), "unknown" if noise is None else Number(noise, percent(noise))]
 
 
 def _column(number: str) -> Column:
     head, _, what = number.partition("_")
     if head == "caption":
-        return Column(what.replace("_", " "), "captions right, %", Better.HIGHER)
+        return Column(what.replace("_", " "), "captions, %", Better.HIGHER)
     side, _, k = what.partition("@")
     return Column(f"{SIDES[side]} R@{k}", f"{HEADS[head]}, %", Better.HIGHER)
 

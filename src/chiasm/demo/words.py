@@ -52,19 +52,24 @@ def story(results: Results) -> Html:
     return steps(*(join(strong(title), text) for title, text in told.items()))
 
 
-def verdict(one: Verdict, test: str) -> Iterator[Content]:
-    """What became of one number; `test` is "" where there is only one test set."""
-    start = f"On {test_set(test)}, {NUMBERS[one.number]}" if test else NUMBERS[one.number]
-    yield start[0].upper() + start[1:] + " "
-    moved = "rose" if one.gain > 0 else "fell" if one.gain < 0 else "stayed the same,"
+def verdict(one: Verdict) -> Iterator[Content]:
+    """What became of one number, from no cleaning to both."""
+    yield NUMBERS[one.number][0].upper() + NUMBERS[one.number][1:] + " "
+    moved = "rises" if one.gain > 0 else "falls" if one.gain < 0 else "stays the same,"
     yield strong(f"{moved} from {percent(one.before.value)} to {percent(one.after.value)} %")
-    yield f" with captioner and filter, {_size(one)}. "
-    order = ", ".join(summary.TITLES[name] for name in one.order)
-    if one.as_published:
-        yield f"The order is that of the paper, from worst to best: {order}."
-    elif len(one.order) == len(FOUR):
-        yield "The order is not that of the paper, where no cleaning is worst, then come filter only, captioner only, "
-        yield f"and both. Here it is, from worst to best: {order}."
+    yield f" with captioner and filter, {_size(one)}. From worst to best: {_listed(one.order)}."
+
+
+def order(verdicts: Sequence[Verdict]) -> str:
+    """Whether the models came out in the order of the paper."""
+    whole = [one for one in verdicts if len(one.order) == len(FOUR)]
+    same = sum(one.as_published for one in whole)
+    if not whole:
+        return "Not all ways of cleaning were tried, so there is no order to compare with the paper's."
+    if same == len(whole):
+        return "That is the order of the paper."
+    here = "None of these numbers follows" if not same else f"{same} of these {len(whole)} numbers follow"
+    return f"The order of the paper is: {_listed(FOUR)}. {here} it."
 
 
 def doubt(results: Results) -> str:
@@ -108,5 +113,9 @@ def duration(seconds: float) -> str:
 
 def _size(one: Verdict) -> str:
     if one.clear:
-        return "more than the doubt of the two numbers could make"
-    return "which the doubt of the two numbers could make" if one.gain > 0 else "so cleaning did not help"
+        return "a gain beyond the doubt in small print"
+    return "a gain within the doubt in small print" if one.gain > 0 else "so cleaning did not help here"
+
+
+def _listed(order: Sequence[str]) -> str:
+    return ", ".join(summary.TITLES[name] for name in order)

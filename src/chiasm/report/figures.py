@@ -18,13 +18,14 @@ from chiasm.report.curves import Points
 from chiasm.report.markup import Html, element
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#85858c")  # Okabe and Ito's, and grey
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # beyond the colours, lines differ in these
+DASHES = ("-", (0.0, (5.0, 2.0)), (0.0, (1.0, 1.5)))  # beyond the colours, lines differ in these
 INK, RULE = "#010203", "#040506"  # stand for the page's own
 NAMES = {INK: "--soft", RULE: "--rule"} | {hue: f"--series-{i}" for i, hue in enumerate(SERIES, 1)}
 LOOK = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9,
+    "axes.prop_cycle": f"cycler(color={list(SERIES)})",
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -138,7 +139,7 @@ def _svg(draw: Callable[[Figure], None], description: str, *, size: tuple[float,
             axes.set_facecolor("none")
         figure.savefig(file, format="svg", metadata={"Date": None})
     _, box, inside = re.split(r'<svg[^>]* viewBox="([^"]*)"[^>]*>', file.getvalue().replace("</svg>", ""))
-    inside = re.sub(r"(?s)<metadata>.*?</metadata>|<style .*?</style>| id=\"[a-z]+_\d+\"", "", inside)
+    inside = re.sub(r"(?s)<metadata>.*?</metadata>|<style .*?</style>| id=\"\w+_\d+\"", "", inside)
     for hue, name in NAMES.items():
         inside = inside.replace(hue, f"var({name})")
     return element("svg", Html(inside), viewBox=box, role="img", aria_label=description)
@@ -152,5 +153,5 @@ def _hue(i: int) -> str:
     return SERIES[i % len(SERIES)]
 
 
-def _dash(i: int) -> str | tuple[int, tuple[float, ...]]:
+def _dash(i: int) -> str | tuple[float, tuple[float, ...]]:
     return DASHES[i // len(SERIES) % len(DASHES)]

@@ -41,15 +41,16 @@ pre { background: var(--plain-back); padding: .8rem 1rem; border-radius: .5rem; 
 .facts div { background: var(--card); border: 1px solid var(--rule); border-radius: .7rem; padding: .8rem 1rem; }
 .facts b { display: block; font-size: 1.55rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .facts span { color: var(--soft); font-size: .85rem; line-height: 1.35; display: block; }
-.table { overflow-x: auto; margin: 1.25rem 0; }
+.table { margin: 1.25rem 0; }
+.scroll { overflow-x: auto; }
+.about { color: var(--soft); font-size: .92rem; margin: 0 0 .6rem; }
 table { border-collapse: collapse; font-size: .92rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
-th, td { padding: .45rem .75rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--rule); }
-th:first-child { text-align: left; }
+th, td { padding: .45rem .65rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--rule); }
+th:first-child { text-align: left; padding-left: .25rem; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 thead th[scope=colgroup] { text-align: center; }
 thead th[scope=colgroup]:empty { border-bottom-color: transparent; }
-tbody th { font-weight: 600; }
+tbody th { font-weight: 600; white-space: nowrap; }
 td small { display: block; color: var(--soft); font-weight: 400; font-size: .76rem; white-space: nowrap; }
 td.best { background: var(--good-back); color: var(--good); font-weight: 700; }
 .badge {
@@ -117,6 +118,10 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   section, figure, .card, .callout, tr { break-inside: avoid; }
   section { break-inside: auto; margin-top: 1.5rem; padding-top: 1rem; }
   h2, h3 { break-after: avoid; }
+  .scroll { overflow: visible; }
+  table { font-size: 7.5pt; }
+  th, td { padding: .3rem .4rem; }
+  .figures { grid-template-columns: 1fr 1fr; }
   details::details-content { content-visibility: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

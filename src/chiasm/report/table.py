@@ -59,8 +59,8 @@ def html(table: Table, caption: Content = "") -> Html:
     """A table that scrolls sideways where the page is narrow."""
     body = [element("tr", *_cells(row, table.best())) for row in table.rows]
     parts = [element("thead", *_head(table.columns)), element("tbody", *body)]
-    title = element("caption", caption) if caption else Html("")
-    return element("div", element("table", title, *parts), class_="table")
+    about = element("p", caption, class_="about") if caption else ""
+    return element("div", about, element("div", element("table", *parts), class_="scroll"), class_="table")
 
 
 def markdown(table: Table) -> str:
