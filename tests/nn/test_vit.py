@@ -61,6 +61,19 @@ def test_a_stem_of_convolutions_has_the_same_patches() -> None:
     assert model(torch.randn(2, 3, 20, 20)).shape == (2, 1 + 25, 24)
 
 
+@torch.inference_mode()
+def test_positions_for_another_size_agree_with_transformers() -> None:
+    torch.manual_seed(0)
+    config = BlipVisionConfig(hidden_size=24, num_attention_heads=3, num_hidden_layers=1, image_size=20, patch_size=5)
+    embeddings = BlipVisionModel(config).embeddings
+    larger = ViT.Config(dim=24, depth=1, heads=3, image=35, stem=PatchStem(patch=5)).build()
+    expected = embeddings.interpolate_pos_encoding(torch.empty(1, 1 + 49, 24), 35, 35)
+    adapted = larger.adapted("position", embeddings.position_embedding)
+    torch.testing.assert_close(adapted, expected)
+    assert torch.equal(adapted[:, 0], embeddings.position_embedding[:, 0])
+    assert larger.adapted("first", larger.first) is larger.first
+
+
 def test_pictures_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="pictures of \\(16, 20\\) pixels for a model of 20"):
         CFG.build()(torch.randn(1, 3, 16, 20))

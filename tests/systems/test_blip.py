@@ -47,7 +47,7 @@ def _trained(*, shuffled: bool) -> dict[str, float]:
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
         optimiser.zero_grad()
-        last.append({name: float(loss) for name, loss in losses.items()})
+        last.append({name: loss.item() for name, loss in losses.items()})
     return {name: sum(losses[name] for losses in last[-10:]) / 10 for name in last[0]}
 
 

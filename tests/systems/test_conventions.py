@@ -14,6 +14,7 @@ from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import ImageText, Text
 from chiasm.training.freeze import groups, set_mode
+from chiasm.training.inherit import inherit
 
 MODULES = {
     found.name: importlib.import_module(f"chiasm.systems.{found.name}")
@@ -88,5 +89,7 @@ def test_every_frozen_weight_stays_bit_identical(name: str, stage: Stage) -> Non
 @each_stage
 def test_a_stage_inherits_what_its_predecessor_has(name: str, stage: Stage) -> None:
     first, model = _built(name, SYSTEMS[name].stages[0]), _built(name, stage)
+    inherit(model, first, stage)
     for ours, theirs in stage.inherit.items():
-        model.get_submodule(ours).load_state_dict(first.get_submodule(theirs).state_dict())
+        taken = first.get_submodule(theirs).state_dict()
+        assert all(torch.equal(tensor, taken[key]) for key, tensor in model.get_submodule(ours).state_dict().items())

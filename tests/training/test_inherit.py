@@ -1,5 +1,6 @@
 """What one stage takes over from another, by path."""
 
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from chiasm.core.stage import Stage
+from chiasm.nn.vit import PatchStem, ViT
 from chiasm.systems import blip
 from chiasm.training.inherit import inherit
 
@@ -62,3 +64,13 @@ def test_a_tie_cannot_hold_two_tensors(parts: ModuleType) -> None:
 def test_paths_that_do_not_fit(parts: ModuleType, inherits: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         inherit(parts.Net.Config().build(), parts.Net.Config().build(), stage(inherits))
+
+
+def test_positions_are_resized_for_another_picture_size() -> None:
+    torch.manual_seed(0)
+    config = ViT.Config(dim=8, depth=1, heads=1, image=8, stem=PatchStem(patch=4))
+    small, large = nn.ModuleDict({"v": config.build()}), nn.ModuleDict({"v": replace(config, image=16).build()})
+    inherit(large, small, Stage(name="larger", preset="", train={"v": 1.0}, losses={}, inherit={"v": "v"}))
+    assert torch.equal(large["v"].position[:, :1], small["v"].position[:, :1])
+    assert torch.equal(large["v"].stem.weight, small["v"].stem.weight)
+    torch.testing.assert_close(large["v"].position, large["v"].adapted("position", small["v"].position))

@@ -83,6 +83,15 @@ class Speaks(Sees, Protocol):
         ...
 
 
+@runtime_checkable
+class Adapts(Protocol):
+    """Takes over a tensor of its own from a model of another size."""
+
+    def adapted(self, name: str, value: Tensor) -> Tensor:
+        """`value` in our shape, where there is a way; else as it is."""
+        ...
+
+
 class Captioner(Protocol):
     """Says what is on a picture; a sequence of seeds gives every row its own."""
 

@@ -3,11 +3,13 @@
 picture ─ stem ─ [class | patches] + position ─ (norm ─ attend ─ + ─ norm ─ MLP ─ +) x depth ─ norm
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from chiasm.nn.attention import Attention
 from chiasm.nn.block import DropPath, Stack
@@ -101,6 +103,18 @@ class ViT(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
+
+    def adapted(self, name: str, value: Tensor) -> Tensor:
+        """Position embeddings of another picture size, resized to ours; the class token keeps its own."""
+        return _resized(value, self.position.shape[1]) if name == "position" else value
+
+
+def _resized(position: Float[Tensor, "1 m d"], count: int) -> Float[Tensor, "1 n d"]:
+    """Bicubic, as in BLIP's own loading code."""
+    old, new = (math.isqrt(places - 1) for places in (position.shape[1], count))
+    grid = position[:, 1:].unflatten(1, (old, old)).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
+    return torch.cat([position[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 def _he(layer: nn.Conv2d) -> nn.Conv2d:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from chiasm.core.ability import Adapts
 from chiasm.core.errors import unknown
 from chiasm.core.stage import Stage
 
@@ -11,34 +12,46 @@ from chiasm.core.stage import Stage
 def inherit(model: nn.Module, previous: nn.Module | None, stage: Stage) -> None:
     """Copy what `stage` takes over from `previous` into `model`.
 
-    Every tensor under our path needs one of its shape under theirs; what is left over there (a
-    queue, another head) stays behind. Any name of a tied tensor will do, on both sides.
+    Every tensor under our path needs one of its shape under theirs, or of a shape that its module can
+    adapt; what is left over there (a queue, another head) stays behind. Any name of a tied tensor
+    will do, on both sides.
     """
     if not stage.inherit:
         return
     if previous is None:
         raise ValueError(f"stage {stage.name!r} inherits from the stage before it, but there is no model to start from")
+    values = _taken(model, previous, stage)
+    own = model.state_dict()
+    for name, value in values.items():
+        own[name].copy_(value)
+    for name, value in values.items():
+        if not torch.equal(own[name], value.to(own[name])):
+            raise ValueError(f"{name} is tied, but the previous model has several tensors for it")
+
+
+def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> dict[str, Tensor]:
+    """What each of our tensors becomes, in its shape."""
     own, given = model.state_dict(), previous.state_dict()
-    taken: dict[str, str] = {}
+    names: dict[str, str] = {}
     for ours, theirs in stage.inherit.items():
-        taken |= _below(ours, theirs, own, stage)
-    _require(taken, own, given, stage)
-    for name, source in taken.items():
-        own[name].copy_(given[source])
-    for name, source in taken.items():
-        if not torch.equal(own[name], given[source].to(own[name])):
-            raise ValueError(f"{name} is tied, but the previous model has several tensors for it, {source} among them")
-
-
-def _require(taken: dict[str, str], own: dict[str, Tensor], given: dict[str, Tensor], stage: Stage) -> None:
-    if lacking := [source for source in taken.values() if source not in given]:
+        names |= _below(ours, theirs, own, stage)
+    if lacking := [source for source in names.values() if source not in given]:
         raise ValueError(f"stage {stage.name!r} inherits {', '.join(lacking)}, which the previous model does not have")
-    for name, source in taken.items():
-        if own[name].shape != given[source].shape:
+    values = {name: _fitted(model, name, own[name], given[source]) for name, source in names.items()}
+    for name, value in values.items():
+        if own[name].shape != value.shape:
             raise ValueError(
                 f"stage {stage.name!r} inherits {name} of shape {tuple(own[name].shape)} "
-                f"from {source} of shape {tuple(given[source].shape)}"
+                f"from {names[name]} of shape {tuple(value.shape)}"
             )
+    return values
+
+
+def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
+    """A tensor in our shape, where its module knows how: positions for pictures of another size."""
+    path, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(path)
+    return owner.adapted(leaf, value) if value.shape != own.shape and isinstance(owner, Adapts) else value
 
 
 def _below(ours: str, theirs: str, own: dict[str, Tensor], stage: Stage) -> dict[str, str]:
