@@ -51,7 +51,7 @@ thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 thead th[scope=colgroup] { text-align: center; }
 thead th[scope=colgroup]:empty { border-bottom-color: transparent; }
 tbody th { font-weight: 600; white-space: nowrap; }
-td small { display: block; color: var(--soft); font-weight: 400; font-size: .76rem; white-space: nowrap; }
+td small { display: block; color: var(--soft); font-weight: 400; font-size: .84em; white-space: nowrap; }
 td.best { background: var(--good-back); color: var(--good); font-weight: 700; }
 .badge {
   display: inline-block; padding: .05rem .5rem; border-radius: 9rem; font-size: .76rem; font-weight: 600;
@@ -112,14 +112,14 @@ details { margin: 1rem 0; }
 summary { cursor: pointer; color: var(--accent); font-weight: 600; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 @media print {
-  :root { --paper: #fff; --card: #fff; }
-  body { max-width: none; padding: 0; font-size: 10pt; }
+  :root { --paper: #fff; --card: #fff; font-size: 9pt; }
+  body { max-width: none; padding: 0; }
   nav { display: none; }
   section, figure, .card, .callout, tr { break-inside: avoid; }
   section { break-inside: auto; margin-top: 1.5rem; padding-top: 1rem; }
   h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; }
-  table { font-size: 7.5pt; }
+  table { font-size: .8rem; }
   th, td { padding: .3rem .4rem; }
   .figures { grid-template-columns: 1fr 1fr; }
   details::details-content { content-visibility: visible; }
