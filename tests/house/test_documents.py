@@ -9,7 +9,6 @@ from PIL import Image
 
 import chiasm
 from chiasm.cli.commands import COMMANDS
-from chiasm.cli.main import main
 from chiasm.weights.folder import save_model
 
 ROOT = Path(__file__).parents[2]
@@ -63,11 +62,3 @@ def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(name)
     (quickstart,) = blocks("python", README)
     exec(compile(quickstart.replace("print(", "repr("), "README.md", "exec"), {})  # noqa: S102 - our own lines
-
-
-def test_the_recipe_runs(tmp_path: Path) -> None:
-    (recipe,) = (block for block in blocks("python", (ROOT / "docs/training.md").read_text()) if "def runs" in block)
-    (tmp_path / "recipe.py").write_text(recipe)
-    asked = ["--steps", "2", "--data", "world:single?count=80", "--out", str(tmp_path / "run")]
-    assert main(["train", str(tmp_path / "recipe.py"), *asked]) == 0
-    assert chiasm.load(tmp_path / "run").preset == "tiny-caption"
