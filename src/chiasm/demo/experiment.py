@@ -4,15 +4,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from chiasm.bootstrap.pinned import pin
 from chiasm.core.files import write_atomic
-from chiasm.demo.judge import Verdicts, judge
+from chiasm.demo.ablations import ablations
+from chiasm.demo.judge import judge
 from chiasm.demo.options import DemoOptions
 from chiasm.demo.page import write_report
 from chiasm.demo.pool import Event, work
-from chiasm.demo.results import Ablation, Pairs, Results, Row, to_json
+from chiasm.demo.results import Pairs, Results, Row, to_json
 from chiasm.demo.steps import TRAINED, Place, jobs
 from chiasm.report.curves import Points, read_curves
 from chiasm.training.loop import METRICS
@@ -44,7 +44,7 @@ def results(options: DemoOptions) -> Results:
         captioners=tuple(one.captioner for one in verdicts if one.captioner),
         examples=verdicts[0].examples,
         curves=dict(_curves(places[0])),
-        ablations=tuple(_ablations(places, verdicts)) if options.ablations else (),
+        ablations=tuple(ablations(places, verdicts)) if options.ablations else (),
         steps={"pre-training, each": budget.steps, "fine-tuning, each": budget.tune},
         seconds=_seconds(places),
     )
@@ -92,50 +92,3 @@ def _seconds(places: list[Place]) -> Mapping[str, float]:
         for step in jobs(place.options):
             totals[step] = totals.get(step, 0.0) + json.loads(place.clock(step).read_bytes())["seconds"]
     return totals
-
-
-def _ablations(places: list[Place], verdicts: list[Verdicts]) -> Iterator[Ablation]:
-    """Tables 2, 3 and 4 of the paper, each on the first test set."""
-
-    def row(step: str, found: list[Verdicts] | None = None) -> dict[str, float]:
-        test = next(iter(places[0].read("data")["tests"]))
-        records: list[Any] = [place.read(step)["metrics"] for place in places]
-        numbers = {"R@1, re-ranked": "itm_mean@1", "R@1 by cosine": "itc_mean@1", "captions exact": "caption_exact"}
-        shown = {
-            title: sum(record[f"{test}/{number}"] for record in records) / len(records)
-            for title, number in numbers.items()
-        }
-        known = [one.captioner for one in found or [] if one.captioner]
-        if known:
-            shown["new texts that are right"] = sum(one.before for one in known) / len(known)
-            shown["of those kept"] = sum(one.after for one in known) / len(known)
-        return shown
-
-    def judged(name: str) -> list[Verdicts]:
-        return [judge(place.folder / name, place.seed) for place in places]
-
-    yield Ablation(
-        title="How the captioner writes",
-        about="Table 2 of the paper: nucleus sampling gave noisier and more surprising texts, and better models.",
-        rows={
-            "beam search": row("train-beam", judged("capfilt-beam")),
-            "nucleus sampling": row("train-both", verdicts),
-        },
-    )
-    yield Ablation(
-        title="What text encoder and decoder share",
-        about="Table 3 of the paper: all but self-attention was best; without cleaning.",
-        rows={
-            "everything": row("share-all"),
-            "all but self-attention": row("pretrain"),
-            "nothing": row("share-none"),
-        },
-    )
-    yield Ablation(
-        title="Whether captioner and filter share weights",
-        about="Table 4 of the paper: a model that judges its own texts keeps more of its mistakes.",
-        rows={
-            "one model for both": row("train-together-both", judged("capfilt-together")),
-            "two models": row("train-both", verdicts),
-        },
-    )
