@@ -24,6 +24,10 @@ import torch
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 print(", ".join(names) or "none: models run on the CPU")
 """
+TORCHVISION = """
+import torchvision
+print(torchvision.__version__)
+"""
 JPEG = """
 import io, numpy, simplejpeg
 from PIL import Image
@@ -68,7 +72,7 @@ def _findings() -> Iterator[Finding]:
     yield Finding(State.FINE, "python", f"{sys.version.split()[0]} on {sys.platform}")
     yield _asked("torch", TORCH, otherwise=State.BROKEN)
     yield _asked("GPU", GPU, otherwise=State.NOTE)
-    yield _torchvision()
+    yield torchvision()
     yield _asked("JPEG", JPEG, otherwise=State.BROKEN)
     yield _asked("emoji font", EMOJI, otherwise=State.NOTE)
     yield from _packages()
@@ -86,11 +90,11 @@ def _asked(subject: str, question: str, *, otherwise: State) -> Finding:
     return Finding(otherwise, subject, complaint[-1])
 
 
-def _torchvision() -> Finding:
+def torchvision() -> Finding:
     """Chiasm does without; but a build that does not fit torch breaks what imports it, such as transformers."""
     if find_spec("torchvision") is None:
         return Finding(State.FINE, "torchvision", "absent, and not needed")
-    found = _asked("torchvision", "import torchvision; print(torchvision.__version__)", otherwise=State.NOTE)
+    found = _asked("torchvision", TORCHVISION, otherwise=State.NOTE)
     if found.state is State.FINE:
         return Finding(State.FINE, "torchvision", f"{found.told}, which is not needed")
     return Finding(State.NOTE, "torchvision", f"broken: {found.told}; nothing here needs it: pip uninstall torchvision")

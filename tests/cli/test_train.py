@@ -1,0 +1,96 @@
+"""A recipe's options are the command's; the same command again has nothing left to do."""
+
+from pathlib import Path
+
+import pytest
+
+import chiasm
+
+from .conftest import Call
+
+RECIPE = '''"""A few steps on made pictures."""
+
+from dataclasses import dataclass
+
+from chiasm.data.images import ImageProcessor
+from chiasm.data.loader import PairLoader
+from chiasm.data.sources import open_source
+from chiasm.data.text import Tokenizer
+from chiasm.predictor.parts import pixels_of
+from chiasm.systems import blip
+from chiasm.training.run import Run
+
+WORDS = Tokenizer.builtin()
+MODEL = blip.captioner(blip.tiny().fitted(WORDS.vocab, WORDS.markers))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be told."""
+
+    steps: int = 2
+    """How many."""
+
+
+def loader():
+    images = ImageProcessor(pixels_of(MODEL))
+    return PairLoader(open_source("world:single?count=32&seed=0"), images, WORDS, batch=4, seed=0)
+
+
+def runs(options):
+    stage = blip.SYSTEM.stage("caption")
+    about = dict(name="caption", system="blip", preset="tiny-caption", stage=stage, model=MODEL)
+    return (Run(**about, data=loader, pixels=pixels_of(MODEL), tokenizer=WORDS, steps=options.steps, lr=1e-3),)
+'''
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "few.py"
+    place.write_text(RECIPE)
+    return place
+
+
+def test_a_recipe_is_trained_once(call: Call, recipe: Path, pictures: Path) -> None:
+    said = call("train", recipe, "--steps", 3)
+    assert said.code == 0, said.err
+    assert "caption: 3 of 3 loss " in said.err
+    assert "runs/few is done" in said.out
+    assert call("caption", "runs/few", pictures / "a.png").code == 0
+    assert chiasm.load("runs/few").preset == "tiny-caption"
+    weights = Path("runs/few/1-caption/model/model.safetensors").stat()
+    again = call("train", "--steps", 3, recipe)
+    assert (again.code, again.err) == (0, "")
+    assert Path("runs/few/1-caption/model/model.safetensors").stat() == weights
+    other = call("train", recipe, "--steps", 4)
+    assert other.code == 1
+    assert "steps was 3 and is now 4" in other.err
+    assert call("train", recipe, "--steps", 1, "--out", "elsewhere").code == 0
+    assert chiasm.load("elsewhere").preset == "tiny-caption"
+
+
+def test_help_shows_the_recipes_options(call: Call, recipe: Path) -> None:
+    said = call("train", recipe, "--help")
+    assert said.code == 0
+    assert "A few steps on made pictures." in said.out
+    assert "--steps INT" in said.out
+    assert "--out FOLDER" in said.out
+
+
+def test_wrong_recipes(call: Call, recipe: Path) -> None:
+    Path("empty.py").write_text("x = 1\n")
+    Path("wrong.py").write_text("x =\n")
+    for words, code, told in (
+        ([recipe, "--stps", 3], 2, "did you mean '--steps'?"),
+        ([recipe, "--steps", "few"], 2, "'few'"),
+        (["missing.py"], 1, "there is no recipe 'missing.py'"),
+        (["empty.py"], 1, "is no recipe: it lacks Options and runs"),
+        (["wrong.py"], 1, "SyntaxError"),
+        ([recipe, "--device", "cpuu"], 1, "'cpuu' is no device"),
+        (["--steps", 3], 2, "no recipe was given"),
+    ):
+        said = call("train", *words)
+        assert (said.code, said.out) == (code, "")
+        assert told in said.err
+        assert len(said.err.splitlines()) == 1

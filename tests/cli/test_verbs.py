@@ -1,0 +1,159 @@
+"""Commands give what the library gives, in the form that was asked for, and go on past broken pictures."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import chiasm
+from chiasm.core.files import OutputError
+
+from .conftest import Call
+
+
+def table(text: str) -> list[dict[str, str]]:
+    return [*csv.DictReader(io.StringIO(text))]
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_one_picture_is_plain_text_or_json(call: Call, folder: Path, pictures: Path) -> None:
+    model = chiasm.load(folder)
+    expected = model.caption(pictures / "a.png")
+    assert call("caption", folder, pictures / "a.png").out == f"{expected.text}\n"
+    (row,) = lines(call("caption", folder, pictures / "a.png", "--json").out)
+    logprob = pytest.approx(expected.logprob, abs=1e-3)
+    assert row == {"picture": str(pictures / "a.png"), "caption": expected.text, "logprob": logprob}
+    assert call("caption", folder, pictures / "a.png").err == ""
+
+
+def test_a_folder_is_a_table_without_its_broken_pictures(call: Call, folder: Path, pictures: Path) -> None:
+    said = call("caption", folder, pictures, "--batch-size", 2)
+    names = ["a.png", "b.jpg", "inside/c.png"]
+    captions = chiasm.load(folder).caption([pictures / name for name in names])
+    assert said.code == 0
+    assert [(row["picture"], row["caption"]) for row in table(said.out)] == [
+        (str(pictures / name), one.text) for name, one in zip(names, captions, strict=True)
+    ]
+    assert f"skipped {pictures / 'broken.png'}: " in said.err
+    assert said.err.endswith("4 pictures, 1 skipped\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--strategy", "beam", "--num-beams", 2], ["--strategy", "nucleus"]])
+def test_options_reach_the_model(call: Call, folder: Path, pictures: Path, options: list[str]) -> None:
+    known = [pictures / "a.png", pictures / "b.jpg"]
+    names = {name[2:].replace("-", "_"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+    expected = chiasm.load(folder).caption(known, "a red", seed=4, max_new_tokens=5, **names)
+    said = call("caption", folder, *known, "--prompt", "a red", "--seed", 4, "--max-new-tokens", 5, *options)
+    assert [row["caption"] for row in table(said.out)] == [one.text for one in expected]
+
+
+def test_a_broken_picture_moves_no_seed(call: Call, folder: Path, pictures: Path) -> None:
+    places = [pictures / name for name in ("a.png", "broken.png", "b.jpg")]
+    words = ["--strategy", "nucleus", "--batch-size", 1]
+    broken = table(call("caption", folder, *places, *words).out)
+    (pictures / "broken.png").write_bytes((pictures / "a.png").read_bytes())
+    mended = table(call("caption", folder, *places, *words).out)
+    assert [row["caption"] for row in broken] == [mended[0]["caption"], mended[2]["caption"]]
+
+
+def test_when_nothing_can_be_read(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    broken = pictures / "broken.png"
+    for words, told in (
+        ([broken], str(broken)),
+        ([broken, tmp_path / "missing.png"], "none of 2 pictures can be read"),
+        ([tmp_path / "missing.png"], "No such file or directory"),
+        ([pictures / "notes.txt"], "is not a picture"),
+    ):
+        said = call("caption", folder, *words)
+        assert (said.code, said.out) == (1, "")
+        assert told in said.err.splitlines()[-1]
+    (tmp_path / "empty").mkdir()
+    assert "holds no pictures" in call("embed", folder, tmp_path / "empty").err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["no/where", "a.png"], "there is no folder 'no/where'"),
+        (["blip/tiny", "a.png"], "chiasm.create('blip/tiny')"),
+        (["FOLDER", "a.png", "--device", "cpuu"], "'cpuu' is no device"),
+        (["FOLDER", "a.png", "--top-p", "2", "--strategy", "nucleus"], "top_p is 2.0"),
+        (["FOLDER", "a.png", "--max-new-tokens", "100"], "100 new tokens"),
+        (["FOLDER", "a.png", "--batch-size", "0"], "batch_size is 0"),
+        (["FOLDER", "a.png", "--out", "a.txt"], "a .csv or a .jsonl file"),
+    ],
+)
+def test_what_the_model_refuses_is_one_line(
+    call: Call, folder: Path, pictures: Path, words: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    said = call("caption", *(str(folder) if word == "FOLDER" else word for word in words))
+    assert said.code in {1, 2}
+    assert said.out == ""
+    assert told in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_match_is_every_text_with_every_picture(call: Call, folder: Path, pictures: Path) -> None:
+    texts = ["a red circle", "two, dogs"]
+    rows = table(call("match", folder, pictures, *texts).out)
+    assert [(Path(row["picture"]).name, row["text"]) for row in rows] == [
+        (name, text) for name in ("a.png", "b.jpg", "c.png") for text in texts
+    ]
+    fit = chiasm.load(folder).match(pictures / "b.jpg", texts)
+    assert [float(row["itm_prob"]) for row in rows[2:4]] == pytest.approx(fit.itm_prob, abs=1e-5)
+    assert [float(row["itc_cosine"]) for row in rows[2:4]] == pytest.approx(fit.itc_cosine, abs=1e-5)
+    plain = call("match", folder, pictures / "b.jpg", *texts).out.splitlines()
+    assert plain[1].endswith("  two, dogs")
+    assert f"itm_prob {fit.itm_prob[1]:.4f}" in plain[1]
+
+
+def test_classify_is_best_first(call: Call, folder: Path, pictures: Path) -> None:
+    labels = ["cat", "dog", "red"]
+    ranking = chiasm.load(folder).classify(pictures / "a.png", labels, "a picture of a {}")
+    words = ("classify", folder, pictures / "a.png", *labels, "--template", "a picture of a {}")
+    rows = lines(call(*words, "--json").out)
+    assert tuple(row["label"] for row in rows) == ranking.items
+    assert [row["probability"] for row in rows] == pytest.approx(ranking.scores, abs=1e-5)
+    assert call(*words, "--top", 1).out == f"{ranking.scores[0]:.4f}  {ranking.items[0]}\n"
+
+
+def test_embed_gives_vectors_of_pictures_or_texts(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    model = chiasm.load(folder)
+    for name in ("deep/er/v.jsonl", "v.csv"):
+        said = call("embed", folder, pictures, "--out", tmp_path / name)
+        assert (said.code, said.out) == (0, "")
+        text = (tmp_path / name).read_text()
+        found = (
+            [row["vector"] for row in lines(text)]
+            if name.endswith("l")
+            else [[float(row[f"vector_{i}"]) for i in range(64)] for row in table(text)]
+        )
+        expected = model.embed(images=[pictures / one for one in ("a.png", "b.jpg", "inside/c.png")])
+        torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=0)
+    rows = lines(call("embed", folder, "--texts", "a red circle", "two", "--json").out)
+    assert [row["text"] for row in rows] == ["a red circle", "two"]
+    vectors = torch.tensor([row["vector"] for row in rows])
+    torch.testing.assert_close(vectors, model.embed(texts=["a red circle", "two"]), atol=1e-5, rtol=0)
+
+
+def test_precision_can_be_chosen(call: Call, folder: Path, pictures: Path) -> None:
+    whole = lines(call("embed", folder, pictures / "a.png", "--json").out)[0]["vector"]
+    half = lines(call("embed", folder, pictures / "a.png", "--json", "--dtype", "bfloat16").out)[0]["vector"]
+    assert half != whole
+    assert half == pytest.approx(whole, abs=0.05)
+
+
+def test_a_place_that_cannot_be_written(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = call("caption", folder, pictures, "--out", tmp_path / "file" / "x.csv")
+    assert said.code == 1
+    assert said.err.startswith(f"chiasm: cannot write {tmp_path / 'file' / 'x.csv'}")
+    with pytest.raises(OutputError):
+        call("caption", folder, pictures, "--out", tmp_path / "file" / "x.csv", "--debug")
