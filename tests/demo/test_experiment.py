@@ -158,8 +158,8 @@ def test_wrong_texts_are_counted_by_origin() -> None:
         pair("a red ring", human=True, noise=""),
         pair("there is a red ring", noise=""),
         pair("buy now", noise="advert"),
-        pair("A red ring", origin="syn"),
-        pair("a blue ring", origin="syn"),
+        pair("A red ring", origin="synthetic"),
+        pair("a blue ring", origin="synthetic"),
     ]
     pairs, wrong = counted(Rows(rows))
     assert (pairs.web, pairs.synthetic, pairs.human) == (2, 2, 1)

@@ -66,6 +66,8 @@ def test_it_tells_the_numbers(one_seed: Results, said: str) -> None:
     assert "0.957" in said
     assert "chiasm demo --seeds 1" in said
     assert "95 % interval" in said
+    assert "5.8 min" in said
+    assert "all steps of 1 seed added up" in said
 
 
 def test_it_says_when_the_papers_order_comes_out_and_when_not(said: str) -> None:

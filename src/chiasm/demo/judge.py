@@ -79,7 +79,7 @@ def counted(source: Source) -> tuple[Pairs, float | None]:
 def _origin(pair: Pair) -> str:
     if pair.tags.get("human"):
         return "human"
-    return "synthetic" if pair.tags.get("origin") == "syn" else "web"
+    return "synthetic" if pair.tags.get("origin") == "synthetic" else "web"
 
 
 def _right(text: str, tags: Mapping[str, Any]) -> bool:

@@ -93,7 +93,7 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     if results.filters:
         yield "AUC of the filter against the known noise", words.mean([quality.auc for quality in results.filters], 2)
     if results.seconds:
-        yield f"for everything, {words.seeds(results)}", words.duration(sum(results.seconds.values()))
+        yield f"of work, all steps of {words.seeds(results)} added up", words.duration(sum(results.seconds.values()))
 
 
 def _outcome(results: Results) -> Iterator[Content]:

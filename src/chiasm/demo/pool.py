@@ -57,17 +57,20 @@ def _graph(options: DemoOptions) -> Mapping[Key, list[Key]]:
 
 def _run(pool: ProcessPoolExecutor, options: DemoOptions, order: "TopologicalSorter[Key]") -> None:
     order.prepare()
+    ready: list[Key] = []
     running: dict[Future[None], Key] = {}
     while order.is_active():
-        for seed, name in order.get_ready():
-            if Place(options, seed).finished(name):
-                order.done((seed, name))
-            else:
-                running[pool.submit(_do, options, seed, name)] = (seed, name)
-        if running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                future.result()
-                order.done(running.pop(future))
+        ready = sorted([*ready, *order.get_ready()], key=lambda key: key[0])  # one seed after the other
+        if done := [(seed, name) for seed, name in ready if Place(options, seed).finished(name)]:
+            order.done(*done)
+            ready = [key for key in ready if key not in done]
+            continue
+        while ready and len(running) < options.workers:
+            seed, name = ready.pop(0)
+            running[pool.submit(_do, options, seed, name)] = (seed, name)
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            future.result()
+            order.done(running.pop(future))
 
 
 def _begin(news: "SimpleQueue[Event | None]") -> None:

@@ -105,7 +105,11 @@ class Ablation:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Everything that the report says; `curves` are a run's losses by name, as `report.curves` reads them."""
+    """Everything that the report says.
+
+    `curves` are a run's losses by name, as `report.curves` reads them. `seconds` of steps add up to the
+    work done, which is more than the time that went by where steps ran side by side.
+    """
 
     command: str
     settings: Mapping[str, Setting]
