@@ -24,6 +24,7 @@ def test_what_cannot_be_imported_is_told_by_its_last_line(monkeypatch: pytest.Mo
     assert said.code == 1
     assert "!!  torch        ModuleNotFoundError: No module named 'no_such_module'" in said.out
     assert said.err == "chiasm: not everything works: torch\n"
+    assert "ok  JPEG " in said.out
 
 
 @pytest.mark.parametrize(

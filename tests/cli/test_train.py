@@ -21,7 +21,7 @@ from chiasm.systems import blip
 from chiasm.training.run import Run
 
 WORDS = Tokenizer.builtin()
-MODEL = blip.captioner(blip.tiny().fitted(WORDS.vocab, WORDS.markers))
+MODEL = blip.tiny().fitted(WORDS.vocab, WORDS.markers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ def loader():
 
 
 def runs(options):
-    stage = blip.SYSTEM.stage("caption")
-    about = dict(name="caption", system="blip", preset="tiny-caption", stage=stage, model=MODEL)
+    about = dict(name="first", system="blip", preset="tiny", stage=blip.SYSTEM.stage("pretrain"), model=MODEL)
     return (Run(**about, data=loader, pixels=pixels_of(MODEL), tokenizer=WORDS, steps=options.steps, lr=1e-3),)
 '''
 
@@ -55,19 +54,19 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_recipe_is_trained_once(call: Call, recipe: Path, pictures: Path) -> None:
     said = call("train", recipe, "--steps", 3)
     assert said.code == 0, said.err
-    assert "caption: 3 of 3 loss " in said.err
+    assert "first: 3 of 3 loss " in said.err
     assert "runs/few is done" in said.out
     assert call("caption", "runs/few", pictures / "a.png").code == 0
-    assert chiasm.load("runs/few").preset == "tiny-caption"
-    weights = Path("runs/few/1-caption/model/model.safetensors").stat()
+    assert chiasm.load("runs/few").preset == "tiny"
+    weights = Path("runs/few/1-first/model/model.safetensors").stat()
     again = call("train", "--steps", 3, recipe)
     assert (again.code, again.err) == (0, "")
-    assert Path("runs/few/1-caption/model/model.safetensors").stat() == weights
+    assert Path("runs/few/1-first/model/model.safetensors").stat() == weights
     other = call("train", recipe, "--steps", 4)
     assert other.code == 1
     assert "steps was 3 and is now 4" in other.err
     assert call("train", recipe, "--steps", 1, "--out", "elsewhere").code == 0
-    assert chiasm.load("elsewhere").preset == "tiny-caption"
+    assert chiasm.load("elsewhere").preset == "tiny"
 
 
 def test_help_shows_the_recipes_options(call: Call, recipe: Path) -> None:

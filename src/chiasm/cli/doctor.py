@@ -17,12 +17,8 @@ from chiasm.cli.options import Doctor
 TORCH = """
 import torch
 build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "ROCm" if torch.version.hip else "CPU"
-print(f"{torch.__version__}, built for {build}, {torch.get_num_threads()} threads")
-"""
-GPU = """
-import torch
-names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-print(", ".join(names) or "none: models run on the CPU")
+gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+print(f"{torch.__version__}, built for {build}, {torch.get_num_threads()} threads, GPU: {', '.join(gpus) or 'none'}")
 """
 TORCHVISION = """
 import torchvision
@@ -71,7 +67,6 @@ def doctor(_asked: Doctor) -> None:
 def _findings() -> Iterator[Finding]:
     yield Finding(State.FINE, "python", f"{sys.version.split()[0]} on {sys.platform}")
     yield _asked("torch", TORCH, otherwise=State.BROKEN)
-    yield _asked("GPU", GPU, otherwise=State.NOTE)
     yield torchvision()
     yield _asked("JPEG", JPEG, otherwise=State.BROKEN)
     yield _asked("emoji font", EMOJI, otherwise=State.NOTE)

@@ -11,6 +11,7 @@ from chiasm.cli.errors import UsageError
 from chiasm.core.errors import MediaError
 from chiasm.data.images import decode
 from chiasm.data.sources.files import PICTURES
+from chiasm.predictor.reader import slices
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,14 @@ class Readable:
         self.broken = 0
 
     def __iter__(self) -> Iterator[list[Picture]]:
-        for start in range(0, len(self.paths), self.batch):
-            batch = [*self._decoded(start)]
-            if batch:
+        for rows in slices(len(self.paths), self.batch):
+            if batch := [*self._decoded(rows.start, self.paths[rows])]:
                 yield batch
         if self.broken == len(self.paths):
             raise ValueError(f"none of {len(self.paths)} pictures can be read")
 
-    def _decoded(self, start: int) -> Iterator[Picture]:
-        for index, path in enumerate(self.paths[start : start + self.batch], start):
+    def _decoded(self, start: int, paths: list[Path]) -> Iterator[Picture]:
+        for index, path in enumerate(paths, start):
             try:
                 yield Picture(index, path, decode(path, index=index))
             except MediaError as error:

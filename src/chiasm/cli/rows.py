@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, Protocol, runtime_checkable
 
 from chiasm.cli.errors import UsageError
 from chiasm.cli.options import Output
@@ -14,6 +14,13 @@ from chiasm.core.files import writing
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
 Plain = Callable[[Row], str]
+
+
+@runtime_checkable
+class Paper(Protocol):
+    """Anything that text can be written to."""
+
+    def write(self, text: str, /) -> object: ...
 
 
 @contextmanager
@@ -34,13 +41,13 @@ def rows(output: Output, plain: Plain | None) -> Generator[Write]:
             yield forms[output.out.suffix](file)
 
 
-def _json(file: TextIO) -> Write:
-    return lambda row: print(json.dumps(row, ensure_ascii=False), file=file)
+def _json(paper: Paper) -> Write:
+    return lambda row: print(json.dumps(row, ensure_ascii=False), file=paper)
 
 
-def _csv(file: TextIO) -> Write:
+def _csv(paper: Paper) -> Write:
     """The first row names the columns; a vector takes as many as it is long."""
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(paper, lineterminator="\n")
     named = False
 
     def write(row: Row) -> None:
