@@ -20,8 +20,8 @@ class Budget:
 BUDGETS: Mapping[int, Budget] = {
     1: Budget(web=600, human=120, test=60, steps=40, tune=20),
     5: Budget(web=6000, human=500, test=300, steps=600, tune=150),
-    15: Budget(web=16_000, human=1000, test=500, steps=1600, tune=300),
-    30: Budget(web=16_000, human=1000, test=500, steps=4000, tune=500),
+    15: Budget(web=16_000, human=800, test=500, steps=1600, tune=300),
+    30: Budget(web=16_000, human=800, test=500, steps=4000, tune=500),
     60: Budget(web=32_000, human=2000, test=500, steps=9000, tune=800),
 }
 
