@@ -24,7 +24,8 @@ FREE = {"out", "workers", "ablations"}  # options that change no number of what 
 def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None) -> Path:
     """Do what is not done yet and write `report.html`; where it lies."""
     asked = {name: str(value) if name == "pictures" else value for name, value in asdict(options).items()}
-    pin(options.out / "demo.json", {name: value for name, value in asked.items() if name not in FREE})
+    pinned = {name: value for name, value in asked.items() if name not in FREE}
+    pin(options.out / "demo.json", pinned | {"budget": asdict(options.budget)})
     work(options, on_event)
     found = results(options)
     write_atomic(options.out / "results.json", to_json(found).encode())

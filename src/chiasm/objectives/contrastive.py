@@ -1,6 +1,5 @@
 """Contrast: every picture finds its text among others, every text its picture."""
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,9 +19,3 @@ def soft_targets(
 def contrast(logits: Float[Tensor, "b k"], targets: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
     """Cross-entropy of one direction against soft targets."""
     return F.cross_entropy(logits, targets)
-
-
-def info_nce(logits: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
-    """CLIP's symmetric loss: the diagonal is the truth, for rows and for columns (arXiv:2103.00020, figure 3)."""
-    truth = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
