@@ -13,7 +13,8 @@ from chiasm.core.errors import unknown
 
 Options = TypeVar("Options")
 
-BORDER = re.compile(r"\x1b\[[\d;]*m|^[╭╰].*|^│ ?| *│$", re.MULTILINE)
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+BORDER = re.compile(r"^[╭╰].*|^│ ?| *│$", re.MULTILINE)
 RULE = re.compile(r"^─+$", re.MULTILINE)
 HELP = re.compile(r"^ {8,}.*\n?", re.MULTILINE)  # of an argument that a complaint names
 
@@ -29,7 +30,7 @@ def parse(kind: type[Options], words: Sequence[str], *, prog: str) -> Options:
         if not stop.code:
             raise
         _check_names(kind, words)
-        raise UsageError(f"{_sentence(complaint.getvalue())}; {prog} --help tells more") from None
+        raise UsageError(f"{sentence(complaint.getvalue())}; {prog} --help tells more") from None
     if left:
         _check_names(kind, words)
         raise UsageError(f"{prog} has no use for {' '.join(left)!r}; {prog} --help tells more")
@@ -52,7 +53,7 @@ def _check_names(kind: Any, words: Sequence[str]) -> None:
             raise UsageError(unknown("option", name, known))
 
 
-def _sentence(box: str) -> str:
+def sentence(box: str) -> str:
     """The first part of a box, without its border and without what `--help` would say too."""
-    text = RULE.split(BORDER.sub("", box).strip())[0]
+    text = RULE.split(BORDER.sub("", COLOUR.sub("", box)).strip())[0]
     return " ".join(HELP.sub("", text).split()).rstrip(".")
