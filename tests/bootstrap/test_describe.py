@@ -11,6 +11,7 @@ from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Row, Status, seed_of
 from chiasm.core.results import Caption
 from chiasm.data.pairs import Pair
+from chiasm.data.text import clean
 
 SETTINGS = Settings(captioner="model", filter="model", seed=5)
 
@@ -36,14 +37,14 @@ def rows(pairs: Sequence[Pair], model: Any = None, judge: Any = None) -> list[Ro
 
 
 def test_a_batch_says_what_a_slow_loop_says() -> None:
-    pairs = [Pair(f"p{i}", pixels(i), f"text {i}") for i in range(5)]
+    pairs = [Pair(f"p{i}", pixels(i), f"Text {i}!") for i in range(5)]
     for i, row in enumerate(rows(pairs)):
         picture, seed = raw(pixels(i)), seed_of(5, f"p{i}")
         said = f"caption {share(picture, seed, 'nucleus', 0.9, 20):.6f}"
-        assert (row.id, row.web, row.synthetic, row.seed, row.status) == (f"p{i}", f"text {i}", said, seed, Status.OK)
+        assert (row.id, row.web, row.synthetic, row.seed, row.status) == (f"p{i}", f"Text {i}!", said, seed, Status.OK)
         assert row.logprob == -share(picture, seed)
         assert row.web_itm == pytest.approx(share(picture, f"text {i}"), abs=1e-6)
-        assert row.synthetic_itm == pytest.approx(share(picture, said), abs=1e-6)
+        assert row.synthetic_itm == pytest.approx(share(picture, clean(said)), abs=1e-6)
         assert row.web_itc == pytest.approx(2 * row.web_itm - 1, abs=1e-6)
         assert row.synthetic_itc == pytest.approx(2 * row.synthetic_itm - 1, abs=1e-6)
 
@@ -108,6 +109,8 @@ def test_one_model_in_both_parts_is_loaded_once() -> None:
     assert models.captioner is models.filter
 
 
-@pytest.mark.parametrize(("text", "none"), [("", True), ("\t\u200b\x07", True), (" a", False), ("画", False)])
+@pytest.mark.parametrize(
+    ("text", "none"), [("", True), ("\t\u200b\x07", True), (" a", False), ("画", False), (" ...!", True)]
+)
 def test_wordless(text: str, none: bool) -> None:  # noqa: FBT001 - a table of cases
     assert wordless(text) is none

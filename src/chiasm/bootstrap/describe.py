@@ -19,6 +19,7 @@ from chiasm.core.errors import MediaError
 from chiasm.core.results import Match
 from chiasm.data.images import decode
 from chiasm.data.pairs import Pair
+from chiasm.data.text import clean
 
 Answer = TypeVar("Answer")
 Loader = Callable[[str], Any]  # a model's name -> a Captioner, a Matcher, or both
@@ -94,7 +95,8 @@ class _Batch:
     def _fits(self, models: Models, texts: dict[int, str]) -> Iterable[tuple[int, "_Fit"]]:
         return self.ask(
             [i for i, text in texts.items() if not wordless(text)],
-            lambda rows: _fits(models.filter.match([self.pictures[i] for i in rows], [texts[i] for i in rows])),
+            # a filter reads texts as it was trained on them
+            lambda rows: _fits(models.filter.match([self.pictures[i] for i in rows], [clean(texts[i]) for i in rows])),
         )
 
 
@@ -124,5 +126,5 @@ def _judged(row: Row) -> Row:
 
 
 def wordless(text: str) -> bool:
-    """Nothing but blanks and control characters."""
-    return not any(letter.isprintable() and not letter.isspace() for letter in text)
+    """Nothing that training would read: blanks, control characters, marks that cleaning drops."""
+    return not clean(text)
