@@ -82,6 +82,12 @@ def test_other_options_on_an_old_folder_are_an_error(tmp_path: Path, monkeypatch
         experiment.run(DemoOptions(out=tmp_path, minutes=1, noise=0.4))
 
 
+def test_a_misspelt_world_begins_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean 'single'"):
+        experiment.run(DemoOptions(out=tmp_path / "demo", world="singel"))
+    assert not (tmp_path / "demo").exists()
+
+
 def test_minutes_choose_the_largest_budget_that_fits() -> None:
     assert DemoOptions(minutes=29).budget is options.BUDGETS[15]
     assert [budget.steps for budget in options.BUDGETS.values()] == sorted(

@@ -11,6 +11,7 @@ from chiasm.demo.ablations import ablations
 from chiasm.demo.judge import judge
 from chiasm.demo.options import DemoOptions
 from chiasm.demo.page import write_report
+from chiasm.demo.pictures import pictures
 from chiasm.demo.pool import Event, work
 from chiasm.demo.results import Pairs, Results, Row, to_json
 from chiasm.demo.steps import TRAINED, Place, jobs
@@ -23,6 +24,7 @@ FREE = {"out", "workers", "ablations"}  # options that change no number of what 
 
 def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None) -> Path:
     """Do what is not done yet and write `report.html`; where it lies."""
+    pictures(options, 0)  # what cannot work is said before a folder is begun
     asked = {name: str(value) if name == "pictures" else value for name, value in asdict(options).items()}
     pinned = {name: value for name, value in asked.items() if name not in FREE}
     pin(options.out / "demo.json", pinned | {"budget": asdict(options.budget)})
