@@ -1,5 +1,6 @@
 """Hard negatives are wrong, and likelier where the score is high."""
 
+import pytest
 import torch
 
 from chiasm.objectives.matching import hard_negatives, match
@@ -31,6 +32,11 @@ def test_draws_follow_the_softmax() -> None:
 def test_a_batch_of_one_text_still_draws_others() -> None:
     drawn = hard_negatives(torch.zeros(3, 3), torch.ones(3, 3, dtype=torch.bool))
     assert (drawn != torch.arange(3)).all()
+
+
+def test_a_batch_of_one_pair_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        hard_negatives(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))
 
 
 def test_match_is_cross_entropy_with_the_positives_first() -> None:

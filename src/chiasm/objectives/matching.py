@@ -14,6 +14,8 @@ def hard_negatives(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> I
     softmax that underflows would leave nothing to draw. A row to which everything is the same
     draws from all others.
     """
+    if len(logits) < 2:
+        raise ValueError("a batch of one pair has no negatives to match against; train in batches of at least 2")
     weights = (logits.softmax(dim=1) + 1e-4).masked_fill(same, 0.0)
     itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     nothing = same.all(dim=1, keepdim=True)
