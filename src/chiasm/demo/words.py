@@ -113,8 +113,8 @@ def duration(seconds: float) -> str:
 
 def _size(one: Verdict) -> str:
     if one.clear:
-        return "a gain beyond the doubt in small print"
-    return "a gain within the doubt in small print" if one.gain > 0 else "so cleaning did not help here"
+        return "a gain beyond the uncertainty shown below"
+    return "a gain within the uncertainty shown below" if one.gain > 0 else "so cleaning did not help here"
 
 
 def _listed(order: Sequence[str]) -> str:
