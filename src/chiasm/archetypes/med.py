@@ -234,6 +234,10 @@ class MED(nn.Module):
         self.start, self.end = self.captioner.start, self.captioner.end
         self.reads_alike = cfg.sharing in {Sharing.ALL, Sharing.ALL_BUT_SELF_ATTENTION}
 
+    @property
+    def temperature(self) -> Tensor:
+        return self.retriever.temperature
+
     def forward(self, batch: ImageText) -> Losses:
         seen = self.see(batch.images)
         memory = self.retriever.towers.encoder.recall(seen)

@@ -12,7 +12,10 @@ from chiasm.core.types import Text
 
 @runtime_checkable
 class Compares(EmbedsImages, EmbedsText, Protocol):
-    """Pictures and texts in one space."""
+    """Pictures and texts in one space; cosines become logits when they are divided by the temperature."""
+
+    @property
+    def temperature(self) -> Tensor: ...
 
 
 @runtime_checkable

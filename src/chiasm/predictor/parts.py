@@ -1,10 +1,8 @@
-"""What a system's config says about its parts, and its module about its scale, whatever the graph around them."""
+"""What a system's config says about its parts, whatever the graph around them."""
 
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, TypeVar
-
-from torch import Tensor, nn
 
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
@@ -23,11 +21,6 @@ def pixels_of(config: Config) -> Pixels:
 def longest_text(config: Config) -> int:
     """How many tokens the text tower has positions for."""
     return _part(config, Bert.Config).max_len
-
-
-def temperature_of(module: nn.Module) -> Tensor:
-    """What cosines are divided by before they become probabilities."""
-    return next(p for name, p in module.named_parameters() if name.rpartition(".")[2] == "temperature")
 
 
 def _part(config: Any, kind: type[Part]) -> Part:

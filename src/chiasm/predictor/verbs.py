@@ -19,7 +19,7 @@ from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
 from chiasm.predictor import inputs
 from chiasm.predictor.abilities import Compares, Orders, abilities
 from chiasm.predictor.catalogue import able
-from chiasm.predictor.parts import longest_text, temperature_of
+from chiasm.predictor.parts import longest_text
 from chiasm.predictor.reader import Reader, slices
 from chiasm.predictor.search import pictures_for, texts_for
 from chiasm.predictor.states import states
@@ -183,7 +183,7 @@ class Predictor:
             words = self._reader.embed_texts(module, inputs.filled(templates or "{}", names), batch_size)
             classes = F.normalize(words.unflatten(0, (-1, len(names))).mean(dim=0), dim=-1)
             cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
-            scores = (cosine / temperature_of(self.module)).float().softmax(dim=1)
+            scores = (cosine / module.temperature).float().softmax(dim=1)
         return given.answer([_ranking(names, row) for row in scores])
 
     def rerank(self, query: Picture, candidates: Iterable[Any], k: int = 128, *, batch_size: int = 32) -> Ranking[Any]:
