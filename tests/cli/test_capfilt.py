@@ -24,6 +24,7 @@ def test_steps_and_one_go(call: Call, folder: Path, pairs: Path, tmp_path: Path)
     run, out, whole = tmp_path / "run", tmp_path / "out", tmp_path / "whole"
     planned = call("capfilt", "plan", pairs, run, "--shard-size", 2)
     assert planned.out == f"{run}: 4 pairs in 2 shards\n"
+    assert f"4 pairs in {pairs}" in planned.err
     ran = call("capfilt", "run", run, "--captioner", folder, "--filter", folder)
     assert ran.code == 0
     assert "2 of 2 shards are done: 1 decode_error, 3 ok" in ran.out

@@ -17,6 +17,8 @@ from chiasm.bootstrap.settings import Settings
 from chiasm.cli import options
 from chiasm.cli.errors import UsageError
 from chiasm.cli.progress import progress
+from chiasm.data.pairs import Summarised
+from chiasm.data.sources import open_source
 from chiasm.predictor.open import load
 
 
@@ -25,6 +27,7 @@ def bootstrap(asked: options.CapFilt) -> None:
     captioner, judge = asked.captioner or asked.model, asked.filter or asked.model
     if captioner is None or judge is None:
         raise UsageError("no model was given: --model MODEL, or --captioner MODEL and --filter MODEL")
+    _tell_source(asked.source)
     with progress() as tell:
         made = capfilt.bootstrap(
             asked.source,
@@ -43,6 +46,7 @@ def bootstrap(asked: options.CapFilt) -> None:
 
 def plan(asked: options.Plan) -> None:
     """Cut a source into shards."""
+    _tell_source(asked.source)
     planned = manifest.plan(asked.source, asked.run, shard_size=asked.shard_size)
     print(f"{asked.run}: {planned.rows} pairs in {len(planned.shards)} shards")
 
@@ -81,6 +85,13 @@ def select(asked: options.Select) -> None:
 def report(asked: options.Report) -> None:
     """Write the page."""
     print(page.report(asked.run, threshold=asked.threshold))
+
+
+def _tell_source(where: str | Path) -> None:
+    """What was found there, and what was left out."""
+    source = open_source(where)
+    if isinstance(source, Summarised):
+        print(source.summary(), file=sys.stderr)
 
 
 def _settings(captioner: str, judge: str, how: options.How) -> Settings:

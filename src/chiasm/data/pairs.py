@@ -34,3 +34,10 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """Changes when the pairs do."""
         ...
+
+
+@runtime_checkable
+class Summarised(Protocol):
+    """A source that can say what it holds and what it had to leave out."""
+
+    def summary(self) -> str: ...
