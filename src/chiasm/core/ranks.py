@@ -1,4 +1,11 @@
-"""The one door from a part to other processes; without a process group it leads nowhere."""
+"""The one door from a part to other processes; without a process group it leads nowhere.
+
+Rows of a batch lie on the ranks one after the other. What a rank computes for its own rows against
+the rows of all is what one process would compute for them, and so is the gradient, once the ranks
+have averaged theirs.
+"""
+
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -10,11 +17,42 @@ def world() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Which of them we are, from 0."""
+    return dist.get_rank() if world() > 1 else 0
+
+
 @torch.no_grad()
 def gather(x: Tensor) -> Tensor:
-    """Rows of all processes, in rank order and without gradient."""
+    """Rows of all processes, in rank order and without gradient; each must bring as many."""
     if world() == 1:
         return x
     parts = [torch.empty_like(x) for _ in range(world())]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+def gather_learning(x: Tensor) -> Tensor:
+    """The same, and every process's rows get the gradient that all processes have for them."""
+    return x if world() == 1 else _Gather.apply(x)
+
+
+@torch.no_grad()
+def agreed(x: Tensor) -> Tensor:
+    """What rank 0 drew, for everyone; in place."""
+    if world() > 1:
+        dist.broadcast(x, src=0)
+    return x
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = len(x)
+        return gather(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[rank() * ctx.rows :][: ctx.rows]

@@ -1,0 +1,42 @@
+"""What one of two ranks finds out: `ranks_alone.py FOLDER`, with torchrun's variables in the environment."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from chiasm.core import ranks
+
+
+def rows() -> Tensor:
+    return torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+
+
+def model() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(4, 3)
+
+
+def contrast(features: Tensor, everyone: Tensor, first: int) -> Tensor:
+    """Our rows, the first of which is row `first` of everyone's, against all."""
+    return nn.functional.cross_entropy(features @ everyone.T, first + torch.arange(len(features)))
+
+
+def main() -> None:
+    dist.init_process_group("gloo")
+    number = ranks.rank()
+    linear, mine = model(), rows()[3 * number :][:3]
+    features = linear(mine)
+    loss = contrast(features, ranks.gather_learning(features), 3 * number)
+    loss.backward()
+    torch.manual_seed(number)
+    drawn = ranks.agreed(torch.rand(2))
+    told = {"loss": loss.detach(), "gradient": linear.weight.grad, "rows": ranks.gather(mine), "drawn": drawn}
+    torch.save(told | {"rank": number, "world": ranks.world()}, Path(sys.argv[1]) / str(number))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Two processes are one process with a batch twice as large."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chiasm.core import ranks
+
+SCRIPT = Path(__file__).with_name("ranks_alone.py")
+SPEC = importlib.util.spec_from_file_location("ranks_alone", SCRIPT)
+assert SPEC is not None
+assert SPEC.loader is not None
+alone = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(alone)
+
+
+@pytest.fixture(scope="module")
+def both(on_two_ranks: Callable[[Path], list[Any]]) -> list[Any]:
+    return on_two_ranks(SCRIPT)
+
+
+def test_values_and_gradients_are_those_of_one_process(both: list[Any]) -> None:
+    model = alone.model()
+    features = model(alone.rows())
+    loss = alone.contrast(features, features, 0)
+    loss.backward()
+    torch.testing.assert_close(sum(told["loss"] for told in both) / 2, loss.detach())
+    torch.testing.assert_close(sum(told["gradient"] for told in both) / 2, model.weight.grad)
+
+
+def test_everyone_sees_all_rows_in_order(both: list[Any]) -> None:
+    assert all(torch.equal(told["rows"], alone.rows()) for told in both)
+
+
+def test_everyone_believes_rank_zero(both: list[Any]) -> None:
+    torch.manual_seed(0)
+    drawn = torch.rand(2)
+    assert all(torch.equal(told["drawn"], drawn) for told in both)
+    assert [(told["rank"], told["world"]) for told in both] == [(0, 2), (1, 2)]
+
+
+def test_a_single_process_needs_no_group() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    assert (ranks.rank(), ranks.world()) == (0, 1)
+    assert ranks.gather_learning(x) is x
+    assert ranks.gather(x) is x
+    assert ranks.agreed(x) is x
