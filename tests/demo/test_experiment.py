@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_the_whole_experiment_on_a_handful(*, ablations: bool, tmp_path: Path, m
 def _wrong(asked: DemoOptions) -> int:
     web = pictures(asked, 0).web
     return sum(bool(web[i].tags["noise"]) for i in range(len(web)))
+
+
+@pytest.mark.usefixtures("handful")
+def test_more_seeds_go_on_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "work", _in_process)
+    asked = DemoOptions(out=tmp_path / "demo", minutes=1, workers=1)
+    experiment.run(asked)
+    one = from_json((tmp_path / "demo" / "results.json").read_text())
+    experiment.run(replace(asked, seeds=2))
+    two = from_json((tmp_path / "demo" / "results.json").read_text())
+    assert one.rows == tuple(row for row in two.rows if row.seed == 0)
+    assert {row.seed for row in two.rows} == {0, 1}
 
 
 @pytest.mark.usefixtures("handful")

@@ -19,7 +19,7 @@ from chiasm.report.curves import Points, read_curves
 from chiasm.training.loop import METRICS
 
 ROWS = {"none": "pretrain"} | {name: f"train-{name}" for name in TRAINED}
-FREE = {"out", "workers", "ablations"}  # options that change no number of what was begun without them
+FREE = {"out", "seeds", "workers", "ablations"}  # options that change no number of what was begun without them
 
 
 def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None) -> Path:
