@@ -119,6 +119,9 @@ class Retriever(nn.Module):
     def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
         return self.towers.embed_seen(seen)
 
+    def read(self, text: Text) -> Float[Tensor, "b t d"]:
+        return self.towers.encoder.encode(text)
+
     def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
         return self.towers.embed_text(text)
 
@@ -249,6 +252,9 @@ class MED(nn.Module):
 
     def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
         return self.retriever.embed_seen(seen)
+
+    def read(self, text: Text) -> Float[Tensor, "b t d"]:
+        return self.retriever.read(text)
 
     def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
         return self.retriever.embed_text(text)

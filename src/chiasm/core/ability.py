@@ -32,6 +32,13 @@ class EmbedsImages(Sees, Protocol):
 
 
 @runtime_checkable
+class Reads(Protocol):
+    """One state a word, before any picture."""
+
+    def read(self, text: Text) -> Float[Tensor, "b t d"]: ...
+
+
+@runtime_checkable
 class EmbedsText(Protocol):
     """One unit vector a text."""
 

@@ -1,11 +1,14 @@
-"""How a sublayer joins the residual stream."""
+"""How sublayers join the residual stream."""
 
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from chiasm.nn.attention import Attention
+from chiasm.nn.mlp import MLP, Activation
 
 Part = TypeVar("Part", bound=nn.Module)
 
@@ -42,3 +45,24 @@ class DropPath(nn.Module):
             return x
         kept = torch.rand(len(x), 1, 1, device=x.device) >= self.probability
         return x * kept.to(x.dtype) / (1.0 - self.probability)
+
+
+class PreNormLayer(nn.Module):
+    """Attend, then think, each beside the residual and after its own norm (arXiv:2010.11929, equations 2 and 3)."""
+
+    def __init__(
+        self, dim: int, heads: int, *, hidden: int, activation: Activation, eps: float, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.attend_norm = nn.LayerNorm(dim, eps=eps)
+        self.attend = Attention(dim, heads)
+        self.mlp_norm = nn.LayerNorm(dim, eps=eps)
+        self.mlp = MLP(dim, hidden, activation)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "#b 1 n n"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        seen = self.attend_norm(x)
+        x = x + self.drop_path(self.attend(seen, self.attend.remember(seen), mask))
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))

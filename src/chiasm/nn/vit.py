@@ -1,6 +1,8 @@
 """Vision transformer: patches in, one vector for each out, the first for the whole (arXiv:2010.11929).
 
 picture ─ stem ─ [class | patches] + position ─ (norm ─ attend ─ + ─ norm ─ MLP ─ +) x depth ─ norm
+
+CLIP's has one more norm before the first layer, which belongs to its stem.
 """
 
 import math
@@ -11,10 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.nn.attention import Attention
-from chiasm.nn.block import DropPath, Stack
+from chiasm.nn.block import PreNormLayer, Stack
 from chiasm.nn.init import normal
-from chiasm.nn.mlp import MLP
+from chiasm.nn.mlp import Activation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,16 @@ class PatchStem:
 
     def build(self, dim: int) -> nn.Module:
         return nn.Conv2d(3, dim, self.patch, stride=self.patch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormedStem:
+    """CLIP's: without bias, since patches and positions pass a norm before the layers (arXiv:2103.00020, 2.4)."""
+
+    patch: int
+
+    def build(self, dim: int) -> nn.Module:
+        return nn.Conv2d(3, dim, self.patch, stride=self.patch, bias=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +55,6 @@ class ConvStem:
         return nn.Sequential(*layers, _he(nn.Conv2d(self.widths[-1], dim, 1)))
 
 
-class ViTLayer(nn.Module):
-    """Pre-norm attention and MLP."""
-
-    def __init__(self, cfg: "ViT.Config", drop_path: float) -> None:
-        super().__init__()
-        self.attend_norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
-        self.attend = Attention(cfg.dim, cfg.heads)
-        self.mlp_norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
-        self.mlp = MLP(cfg.dim, 4 * cfg.dim)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Float[Tensor, "b p d"]) -> Float[Tensor, "b p d"]:
-        seen = self.attend_norm(x)
-        x = x + self.drop_path(self.attend(seen, self.attend.remember(seen)))
-        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
-
-
 class ViT(nn.Module):
     """A plain vision transformer with a class token and a final norm on all tokens."""
 
@@ -70,7 +64,9 @@ class ViT(nn.Module):
         depth: int
         heads: int
         image: int
-        stem: PatchStem | ConvStem
+        stem: PatchStem | NormedStem | ConvStem
+        expansion: float = 4.0  # width of the MLP over that of the stream
+        activation: Activation = Activation.GELU
         drop_path: float = 0.0
         eps: float = 1e-6
         std: float = 0.02
@@ -88,8 +84,9 @@ class ViT(nn.Module):
         self.stem = cfg.stem.build(cfg.dim)
         self.first = nn.Parameter(torch.empty(1, 1, cfg.dim))
         self.position = nn.Parameter(torch.empty(1, 1 + (cfg.image // cfg.stem.patch) ** 2, cfg.dim))
+        self.enter = nn.LayerNorm(cfg.dim, eps=cfg.eps) if isinstance(cfg.stem, NormedStem) else nn.Identity()
         rates = [cfg.drop_path * i / max(1, cfg.depth - 1) for i in range(cfg.depth)]
-        self.layers = Stack[ViTLayer](ViTLayer(cfg, rate) for rate in rates)
+        self.layers = Stack[PreNormLayer](_layer(cfg, rate) for rate in rates)
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
         normal(self.layers, std=cfg.std)
         for free in (self.first, self.position):
@@ -100,6 +97,7 @@ class ViT(nn.Module):
             raise ValueError(f"pictures of {tuple(images.shape[-2:])} pixels for a model of {self.image}")
         patches = self.stem(images).flatten(2).transpose(1, 2)
         x = torch.cat([self.first.expand(len(images), -1, -1), patches], dim=1) + self.position
+        x = self.enter(x)
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
@@ -107,6 +105,11 @@ class ViT(nn.Module):
     def adapted(self, name: str, value: Tensor) -> Tensor:
         """Position embeddings of another picture size, resized to ours; the class token keeps its own."""
         return _resized(value, self.position.shape[1]) if name == "position" else value
+
+
+def _layer(cfg: ViT.Config, drop_path: float) -> PreNormLayer:
+    hidden = round(cfg.expansion * cfg.dim)
+    return PreNormLayer(cfg.dim, cfg.heads, hidden=hidden, activation=cfg.activation, eps=cfg.eps, drop_path=drop_path)
 
 
 def _resized(position: Float[Tensor, "1 m d"], count: int) -> Float[Tensor, "1 n d"]:

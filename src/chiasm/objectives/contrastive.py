@@ -10,10 +10,14 @@ def soft_targets(
 ) -> Float[Tensor, "b k"]:
     """What a slow twin believes, mixed into the labels: ALBEF's distillation (arXiv:2107.07651, section 3.4).
 
-    `trust` is the paper's alpha. A row of several positives shares its label among them.
+    `trust` is the paper's alpha.
     """
-    labels = positives / positives.sum(dim=1, keepdim=True)
-    return trust * slow.softmax(dim=1) + (1 - trust) * labels
+    return trust * slow.softmax(dim=1) + (1 - trust) * shared_labels(positives)
+
+
+def shared_labels(positives: Bool[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    """The label of a row, shared equally among its positives; one positive is CLIP's (arXiv:2103.00020, figure 3)."""
+    return positives / positives.sum(dim=1, keepdim=True)
 
 
 def contrast(logits: Float[Tensor, "b k"], targets: Float[Tensor, "b k"]) -> Float[Tensor, ""]:

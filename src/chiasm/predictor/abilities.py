@@ -19,11 +19,6 @@ class Compares(EmbedsImages, EmbedsText, Protocol):
 
 
 @runtime_checkable
-class Orders(Compares, Matches, Protocol):
-    """Finds candidates by comparing and judges them by matching."""
-
-
-@runtime_checkable
 class Fuses(Sees, Protocol):
     """One state a word, after the words have read a picture."""
 
@@ -35,7 +30,7 @@ NEEDS: Mapping[str, tuple[type, ...]] = {  # any one of these will do
     "match": (Compares, Matches),
     "embed": (EmbedsImages, EmbedsText),
     "classify": (Compares,),
-    "rerank": (Orders,),
+    "rerank": (Compares,),
     "features": (Sees,),
 }
 

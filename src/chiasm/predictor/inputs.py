@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from chiasm.core.ability import Picture
+from chiasm.predictor.templates import ENSEMBLES
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -82,10 +83,16 @@ def seeds(seed: int | Sequence[int] | None, rows: int) -> list[int] | None:
 
 
 def filled(templates: str | Iterable[str], names: Sequence[str]) -> list[str]:
-    """Every name in the first template, then every name in the second, ..."""
-    forms = texts(templates, what="templates").items
+    """Every name in the first template, then every name in the second, ...; templates may go by their ensemble's name."""
+    known = ENSEMBLES.get(templates) if isinstance(templates, str) else None
+    forms = texts(known or templates, what="templates").items
+    if not forms:
+        raise ValueError("there are no templates; leave them out to take the labels as they are")
     if odd := [form for form in forms if "{}" not in form]:
-        raise ValueError(f"a template says with {{}} where the label goes, but {odd[0]!r} does not")
+        raise ValueError(
+            f"a template says with {{}} where the label goes, but {odd[0]!r} does not; "
+            f"known by name: {', '.join(ENSEMBLES)}"
+        )
     return [form.replace("{}", name) for form in forms for name in names]
 
 

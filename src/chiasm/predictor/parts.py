@@ -2,15 +2,22 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
-from chiasm.nn.bert import Bert
 from chiasm.nn.vit import ViT
 
 Part = TypeVar("Part")
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """A text tower's config."""
+
+    @property
+    def max_len(self) -> int: ...
 
 
 def pixels_of(config: Config) -> Pixels:
@@ -20,7 +27,7 @@ def pixels_of(config: Config) -> Pixels:
 
 def longest_text(config: Config) -> int:
     """How many tokens the text tower has positions for."""
-    return _part(config, Bert.Config).max_len
+    return _part(config, Worded).max_len
 
 
 def _part(config: Any, kind: type[Part]) -> Part:

@@ -2,6 +2,8 @@
 
 query ──────┬─ embed ─ cosine ─ the best k ─ match logit + cosine
 candidates ─┘
+
+A model that only compares, such as CLIP, takes the first step.
 """
 
 from collections.abc import Sequence
@@ -11,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from chiasm.core.ability import Picture
-from chiasm.predictor.abilities import Orders
+from chiasm.core.ability import Matches, Picture
+from chiasm.predictor.abilities import Compares
 from chiasm.predictor.reader import Reader, slices
 
 
@@ -25,7 +27,7 @@ class Found:
 
 
 def pictures_for(
-    text: str, pictures: Sequence[Picture], module: Orders, reader: Reader, *, k: int, batch: int
+    text: str, pictures: Sequence[Picture], module: Compares, reader: Reader, *, k: int, batch: int
 ) -> Found:
     """Each picture is read once, and forgotten as soon as `k` others are nearer to the text."""
     query = reader.read([text])
@@ -36,6 +38,8 @@ def pictures_for(
         places = torch.cat([places, torch.arange(rows.start, rows.stop, device=places.device)])
         best = _best(cosine, k)
         cosine, places, kept = cosine[best], places[best], [torch.cat([*kept, seen])[best]]
+    if not isinstance(module, Matches):
+        return Found(places, cosine.float())
     (states,), logits = kept, list[Tensor]()
     for seen in states.split(batch):
         each = torch.arange(len(seen), device=places.device)
@@ -43,11 +47,13 @@ def pictures_for(
     return Found(places, torch.cat(logits)[:, 1].float() + cosine.float())
 
 
-def texts_for(picture: Picture, texts: Sequence[str], module: Orders, reader: Reader, *, k: int, batch: int) -> Found:
+def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: Reader, *, k: int, batch: int) -> Found:
     """The picture is read once."""
     ((_, seen),) = reader.see([picture], 1)
     cosine = (reader.embed_texts(module, texts, batch) @ module.embed_seen(seen).T).squeeze(1)
     places = _best(cosine, k)
+    if not isinstance(module, Matches):
+        return Found(places, cosine[places].float())
     order: list[int] = places.tolist()
     short = [texts[i] for i in order]
     logits = list[Tensor]()

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from chiasm.archetypes.med import Towers
-from chiasm.core.ability import Picture
-from chiasm.nn.bert import Bert
+from chiasm.core.ability import Picture, Reads
 from chiasm.predictor import inputs
 from chiasm.predictor.abilities import Fuses
 from chiasm.predictor.reader import Reader, slices
@@ -16,26 +14,21 @@ from chiasm.predictor.reader import Reader, slices
 def states(
     reader: Reader, pictures: Sequence[Picture] | None, texts: Sequence[str] | None, *, batch: int
 ) -> dict[str, Tensor] | None:
-    """`images`, `texts` with their `mask`, and `fusion`, as far as asked for; None if no encoder reads texts."""
+    """`images`, `texts` with their `mask`, and `fusion`, as far as asked for; None if the module does not read texts alone."""
     found = dict[str, Tensor]()
     pairs = 0 if pictures is None or texts is None else inputs.pairs(len(pictures), len(texts))
     if pictures is not None:
         found["images"] = torch.cat([seen for _, seen in reader.see(pictures, batch)])
     if texts is None:
         return found
-    encoder, text = encoder_of(reader.module), reader.read(texts)
-    if encoder is None:
+    module, text = reader.module, reader.read(texts)
+    if not isinstance(module, Reads):
         return None
-    found["texts"] = torch.cat([encoder.encode(text[rows]) for rows in slices(len(text), batch)])
+    found["texts"] = torch.cat([module.read(text[rows]) for rows in slices(len(text), batch)])
     found["mask"] = text.mask
-    if pictures is not None and isinstance(reader.module, Fuses):
+    if pictures is not None and isinstance(module, Fuses):
         index = torch.arange(pairs, device=text.ids.device)
         seen, words = found["images"][index % max(1, len(pictures))], text[index % max(1, len(text))]
-        fused = [reader.module.fuse(seen[rows], words[rows]) for rows in slices(pairs, batch) if pairs]
+        fused = [module.fuse(seen[rows], words[rows]) for rows in slices(pairs, batch) if pairs]
         found["fusion"] = torch.cat([found["texts"][:0], *fused])
     return found
-
-
-def encoder_of(module: nn.Module) -> Bert | None:
-    """The text tower, wherever the graph keeps it."""
-    return next((part.encoder for part in module.modules() if isinstance(part, Towers)), None)

@@ -17,7 +17,7 @@ from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
 from chiasm.predictor import inputs
-from chiasm.predictor.abilities import Compares, Orders, abilities
+from chiasm.predictor.abilities import Compares, abilities
 from chiasm.predictor.catalogue import able
 from chiasm.predictor.parts import longest_text
 from chiasm.predictor.reader import Reader, slices
@@ -171,7 +171,8 @@ class Predictor:
         """A `Ranking` of all labels for each picture; scores are probabilities.
 
         The softmax is over cosines divided by the model's temperature. Templates, such as "a photo
-        of a {}", make texts of a label whose embeddings are averaged; without, the label is the text.
+        of a {}", make texts of a label whose unit vectors are averaged; without, the label is the text.
+        "imagenet" stands for CLIP's 80 templates.
         """
         module = self.module
         if not isinstance(module, Compares):
@@ -189,11 +190,12 @@ class Predictor:
     def rerank(self, query: Picture, candidates: Iterable[Any], k: int = 128, *, batch_size: int = 32) -> Ranking[Any]:
         """The best `k` candidates by cosine, ordered by match logit plus cosine, as BLIP retrieves.
 
+        A model without a matching head, such as CLIP, leaves them in the order of their cosines.
         A `str` is a text that looks for pictures. A picture that looks for texts is anything else: a
         `Path`, an image, an array.
         """
         module = self.module
-        if not isinstance(module, Orders):
+        if not isinstance(module, Compares):
             raise self._unable("rerank")
         if k < 1:
             raise ValueError(f"k is {k}, and at least 1 candidate must be kept")
