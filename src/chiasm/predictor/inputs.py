@@ -83,7 +83,7 @@ def seeds(seed: int | Sequence[int] | None, rows: int) -> list[int] | None:
 
 
 def filled(templates: str | Iterable[str], names: Sequence[str]) -> list[str]:
-    """Every name in the first template, then every name in the second, ...; templates may go by their ensemble's name."""
+    """Every name in the first template, then every name in the second, ...; "imagenet" is known by its name."""
     known = ENSEMBLES.get(templates) if isinstance(templates, str) else None
     forms = texts(known or templates, what="templates").items
     if not forms:

@@ -14,7 +14,7 @@ from chiasm.predictor.reader import Reader, slices
 def states(
     reader: Reader, pictures: Sequence[Picture] | None, texts: Sequence[str] | None, *, batch: int
 ) -> dict[str, Tensor] | None:
-    """`images`, `texts` with their `mask`, and `fusion`, as far as asked for; None if the module does not read texts alone."""
+    """`images`, `texts` with their `mask`, and `fusion`, as far as asked for; None if texts cannot be read alone."""
     found = dict[str, Tensor]()
     pairs = 0 if pictures is None or texts is None else inputs.pairs(len(pictures), len(texts))
     if pictures is not None:
