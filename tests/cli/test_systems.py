@@ -8,8 +8,9 @@ from .conftest import Call
 
 
 def test_json_is_the_fields_of_the_catalogue(call: Call) -> None:
-    (told,) = json.loads(call("systems", "--json").out)
-    info = chiasm.catalogue()["blip"]
+    every = {told["name"]: told for told in json.loads(call("systems", "--json").out)}
+    told, info = every["blip"], chiasm.catalogue()["blip"]
+    assert every.keys() == chiasm.catalogue().keys()
     assert told["presets"] == [*info.presets]
     assert told["abilities"] == [*info.abilities]
     assert told["parameters"]["base"] == info.parameters("base")
@@ -17,7 +18,7 @@ def test_json_is_the_fields_of_the_catalogue(call: Call) -> None:
 
 
 def test_every_preset_has_a_line(call: Call) -> None:
-    lines = call("systems").out.splitlines()
+    lines = call("systems", "blip").out.splitlines()
     assert "arXiv:2201.12086" in lines[0]
     for preset, line in zip(chiasm.catalogue()["blip"].presets, lines[1:], strict=True):
         assert line.split()[0] == f"blip/{preset}"

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from chiasm.objectives.contrastive import contrast, soft_targets
+from chiasm.objectives.contrastive import contrast, shared_labels, soft_targets
 
 
 def test_no_trust_and_one_positive_is_plain_cross_entropy() -> None:
@@ -12,6 +12,11 @@ def test_no_trust_and_one_positive_is_plain_cross_entropy() -> None:
     logits, slow = torch.randn(3, 5), torch.randn(3, 5)
     hard = contrast(logits, soft_targets(slow, torch.eye(3, 5).bool(), trust=0.0))
     torch.testing.assert_close(hard, torch.nn.functional.cross_entropy(logits, torch.arange(3)))
+
+
+def test_positives_share_the_label() -> None:
+    positives = torch.tensor([[True, False, True, False], [False, True, False, False]])
+    assert shared_labels(positives).tolist() == [[0.5, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]]
 
 
 def test_soft_targets_mix_belief_and_labels() -> None:

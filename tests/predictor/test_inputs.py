@@ -26,6 +26,11 @@ def test_seeds_differ_from_row_to_row_and_from_seed_to_seed() -> None:
 
 def test_templates_take_every_name() -> None:
     assert inputs.filled(["a {}", "{} and {}"], ["x", "{}"]) == ["a x", "a {}", "x and x", "{} and {}"]
+    assert inputs.filled("imagenet", ["cat", "dog"])[:2] == ["a bad photo of a cat.", "a bad photo of a dog."]
+    with pytest.raises(ValueError, match=r"'imagnet' does not; known by name: imagenet"):
+        inputs.filled("imagnet", ["x"])
+    with pytest.raises(ValueError, match="there are no templates"):
+        inputs.filled([], ["x"])
 
 
 def test_texts_are_strings() -> None:

@@ -159,7 +159,7 @@ def test_classify_is_a_softmax_over_cosines(model: Predictor, pictures: Pictures
     labels, templates = ["cat", "red dog", "house"], ["a {}", "a picture of the {}"]
     images = model.embed(images=pictures)
     for given, texts in (
-        ("{}", [labels]),
+        (None, [labels]),
         (templates, [[form.replace("{}", x) for x in labels] for form in templates]),
     ):
         classes = torch.stack([model.embed(texts=row) for row in texts]).mean(0)

@@ -164,7 +164,7 @@ class Predictor:
         self,
         images: Picture,
         labels: str | Iterable[str],
-        templates: str | Iterable[str] = "{}",
+        templates: str | Iterable[str] | None = None,
         *,
         batch_size: int = 32,
     ) -> Any:
@@ -181,7 +181,8 @@ class Predictor:
         if not names:
             raise ValueError("there are no labels to choose from")
         with torch.inference_mode():
-            words = self._reader.embed_texts(module, inputs.filled(templates, names), batch_size)
+            forms = inputs.filled("{}" if templates is None else templates, names)
+            words = self._reader.embed_texts(module, forms, batch_size)
             classes = F.normalize(words.unflatten(0, (-1, len(names))).mean(dim=0), dim=-1)
             cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
             scores = (cosine / module.temperature).float().softmax(dim=1)
