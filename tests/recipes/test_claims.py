@@ -1,0 +1,45 @@
+"""Claims are measured by scripts: each runs two steps, prints its table, and does nothing twice."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+CLAIMS = Path(__file__).parents[2] / "recipes/claims"
+
+
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"claim_{name}", CLAIMS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("clip")
+    options = claim.Options(out=tmp_path, seeds=1, steps=2, batch=8, pairs=40, tests=6)
+    claim.main(options)
+    table = capsys.readouterr().out
+    lines = table.splitlines()
+    assert len(lines) == 7
+    assert {line.count("|") for line in lines} == {5}
+    assert lines[-1] == "| chance | 2.1 ± 0.0 | 0.1 ± 0.0 | 0.1 ± 0.0 |"
+    (tmp_path / "seed-0/paired/1-pretrain/metrics.jsonl").unlink()
+    claim.main(options)
+    assert capsys.readouterr().out == table
+    assert not (tmp_path / "seed-0/paired/1-pretrain/metrics.jsonl").exists()
+
+
+def test_labels_of_clip_are_said_of_their_pictures_only() -> None:
+    claim = _script("clip")
+    assert (len(claim.THINGS.labels), len(claim.SCENES.labels)) == (48, 864)
+    assert len(set(claim.THINGS.ensemble)) == 54
+    facts = {"size": "large", "colour": "red", "shape": "ring", "place": "top"}
+    assert claim.THINGS.label(facts) == "red ring"
+    assert claim.SCENES.label(facts) == "large red ring at the top"
+    assert "there is a small {} at the top left" in claim.THINGS.ensemble
