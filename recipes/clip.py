@@ -32,7 +32,7 @@ class Options:
     """Pairs: a folder, a .jsonl or .parquet file, world:... or emoji?..."""
     pixels: int = 32
     """Side of the pictures, a multiple of 8."""
-    steps: int = 1000
+    steps: int = 800
     batch: int = 128
     """The other texts of a batch are all that a picture learns from."""
     lr: float = 1.5e-3

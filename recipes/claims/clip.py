@@ -43,7 +43,7 @@ class Options:
     out: Path = Path("runs/claims/clip")
     """Where the trained models go."""
     seeds: int = 3
-    steps: int = 1000
+    steps: int = 800
     batch: int = 128
     lr: float = 1.5e-3
     pairs: int = 8000
