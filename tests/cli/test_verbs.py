@@ -122,6 +122,9 @@ def test_classify_is_best_first(call: Call, folder: Path, pictures: Path) -> Non
     assert tuple(row["label"] for row in rows) == ranking.items
     assert [row["probability"] for row in rows] == pytest.approx(ranking.scores, abs=1e-5)
     assert call(*words, "--top", 1).out == f"{ranking.scores[0]:.4f}  {ranking.items[0]}\n"
+    averaged = chiasm.load(folder).classify(pictures / "a.png", labels, "imagenet")
+    rows = lines(call(*words[:-1], "imagenet", "--json").out)
+    assert [row["probability"] for row in rows] == pytest.approx(averaged.scores, abs=1e-5)
 
 
 def test_embed_gives_vectors_of_pictures_or_texts(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:

@@ -64,6 +64,21 @@ def test_classes_are_means_of_unit_vectors(clip: Predictor, pictures: Pictures) 
     assert len(clip.classify(pictures[0], labels, "imagenet").items) == 2
 
 
+def test_a_classifier_reads_its_texts_once(
+    clip: Predictor, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, texts, given = clip.module, list[int](), (["cat", "dog"], ["a {}", "the {}"])
+    assert isinstance(module, DualEncoder)
+    embed = module.embed_text
+    monkeypatch.setattr(module, "embed_text", lambda text: texts.append(len(text)) or embed(text))
+    classify = clip.classifier(*given)
+    found = [classify(picture) for picture in pictures]
+    assert texts == [4]
+    for one, other in zip(found, clip.classify(pictures, *given), strict=True):
+        assert one.items == other.items
+        assert one.scores == pytest.approx(other.scores, abs=1e-5)
+
+
 def test_features_are_what_the_heads_read(clip: Predictor, pictures: Pictures, words: list[str]) -> None:
     found = clip.features(images=pictures, texts=words, batch_size=4)
     assert found.keys() == {"images", "texts", "mask"}

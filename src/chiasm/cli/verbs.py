@@ -69,9 +69,10 @@ def classify(asked: options.Classify) -> None:
     if asked.top is not None and asked.top < 1:
         raise UsageError(f"--top is {asked.top}, and at least 1 label must be shown")
     paths, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    classify = model.classifier(asked.labels, asked.template, batch_size=asked.computed.batch_size)
 
     def ask(pictures: list[Picture]) -> list[list[Row]]:
-        rankings = model.classify([picture.pixels for picture in pictures], asked.labels, asked.template)
+        rankings = classify([picture.pixels for picture in pictures])
         return [
             [
                 {"label": label, "probability": probability}

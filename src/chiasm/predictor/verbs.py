@@ -1,6 +1,6 @@
 """A model and everything it needs to be asked: pictures and strings in, answers out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -174,19 +174,30 @@ class Predictor:
         of a {}", make texts of a label whose unit vectors are averaged; without, the label is the text.
         "imagenet" stands for CLIP's 80 templates.
         """
-        module = self.module
+        return self.classifier(labels, templates, batch_size=batch_size)(images)
+
+    def classifier(
+        self, labels: str | Iterable[str], templates: str | Iterable[str] | None = None, *, batch_size: int = 32
+    ) -> Callable[[Picture], Any]:
+        """`classify` for pictures that come a few at a time: the texts are embedded once."""
+        module, names = self.module, inputs.texts(labels, what="labels").items
         if not isinstance(module, Compares):
             raise self._unable("classify")
-        given, names = inputs.pictures(images), inputs.texts(labels, what="labels").items
         if not names:
             raise ValueError("there are no labels to choose from")
+        forms = inputs.filled("{}" if templates is None else templates, names)
         with torch.inference_mode():
-            forms = inputs.filled("{}" if templates is None else templates, names)
             words = self._reader.embed_texts(module, forms, batch_size)
             classes = F.normalize(words.unflatten(0, (-1, len(names))).mean(dim=0), dim=-1)
-            cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
-            scores = (cosine / module.temperature).float().softmax(dim=1)
-        return given.answer([_ranking(names, row) for row in scores])
+
+        def classify(images: Picture) -> Any:
+            given = inputs.pictures(images)
+            with torch.inference_mode():
+                cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
+                scores = (cosine / module.temperature).float().softmax(dim=1)
+            return given.answer([_ranking(names, row) for row in scores])
+
+        return classify
 
     def rerank(self, query: Picture, candidates: Iterable[Any], k: int = 128, *, batch_size: int = 32) -> Ranking[Any]:
         """The best `k` candidates by cosine, ordered by match logit plus cosine, as BLIP retrieves.
