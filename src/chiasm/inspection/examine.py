@@ -19,6 +19,7 @@ FORMATS = {
     b"II*\0": "TIFF", b"MM\0*": "TIFF",
 }  # fmt: skip
 NAME = re.compile(r"\S+\.(jpe?g|png|gif|webp|bmp|tiff?|heic|raw)|(https?://|www\.)\S+", re.IGNORECASE)
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")  # kana and Han have no blanks
 Tongue = Callable[[str], str]  # from a text to its language
 
 
@@ -40,6 +41,7 @@ class Words:
     letters: int
     words: int
     empty: bool  # nothing is left once it is cleaned
+    cut: bool  # it has more words than training reads
     name: bool  # of a file or a page, rather than a description
     language: str
 
@@ -94,8 +96,9 @@ def _words(text: str, tongue: Tongue) -> Words:
     return Words(
         digest=digest(cleaned.encode()),
         letters=len(text),
-        words=len(text.split()),
+        words=len(WORD.findall(text)),
         empty=not cleaned,
+        cut=cleaned != clean(text, max_words=len(text)),
         name=bool(NAME.fullmatch(text.strip())),
         language=tongue(text),
     )

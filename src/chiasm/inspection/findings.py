@@ -12,7 +12,6 @@ from chiasm.inspection.survey import Kinds, Survey
 SMALL = 64  # pixels of the shorter side
 SOFT = 50.0  # the sharpness below which most pictures look out of focus
 LONG = 3.0  # times longer than wide
-WORDY = 30  # words; training cuts texts there
 FEW = 3  # words of a text that hardly describes
 LEAST = {"width": 1, "height": 1, "aspect": 1 / 64, "bytes": 1, "sharpness": 1}  # where the first bin begins
 WORDS = tuple(float(edge) for edge in range(0, 42, 2))
@@ -70,7 +69,7 @@ class Texts:
     empty: int
     names: int
     short: int
-    wordy: int
+    cut: int  # by training, which reads so many words
     equal: Copies
     languages: Mapping[str, int]  # "" where the words do not tell
 
@@ -145,7 +144,7 @@ def texts(seen: Survey) -> Texts:
         empty=int(rows["empty"].sum()),
         names=int(rows["name"].sum()),
         short=int((~rows["empty"] & (words < FEW)).sum()),
-        wordy=int((words > WORDY).sum()),
+        cut=int(rows["cut"].sum()),
         equal=copies(first_alike(rows["text"][~rows["empty"]], within=0)),
         languages=ranked(seen.languages),
     )
@@ -174,9 +173,8 @@ def spread(values: Float[np.ndarray, "n"], edges: Sequence[float]) -> Spread:
 
 def powers(values: Float[np.ndarray, "n"]) -> list[float]:
     """Edges in steps of half a power of two, as far as the values reach."""
-    halves = 2 * np.log2(values)
-    low, high = int(np.floor(halves.min())), int(np.floor(halves.max())) + 1
-    return [2.0 ** (step / 2) for step in range(low, high + 1)]
+    low, high = (int(np.floor(np.log2(value))) for value in (values.min(), values.max()))
+    return [2.0 ** (step / 2) for step in range(2 * low, 2 * high + 3)]
 
 
 def ranked(counts: Mapping[str, int]) -> dict[str, int]:

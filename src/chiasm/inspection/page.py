@@ -25,7 +25,7 @@ from chiasm.report.markup import (
 from chiasm.report.page import Section, lead, page
 from chiasm.report.table import Column, Number, Table, html
 
-LISTED = 15  # rows of a table of kinds
+LISTED = 10  # rows of a table of kinds
 LABELS = {
     "width": "width, pixels",
     "height": "height, pixels",
@@ -34,8 +34,8 @@ LABELS = {
     "sharpness": "sharpness",
 }
 HEARD = {
-    "sharpness": "The variance of the Laplacian of the grey picture, its longer side brought to 256 pixels. Below 50 most "
-    "pictures look soft; plain ones do, too.",
+    "sharpness": "The variance of the Laplacian of the grey picture, its longer side brought to 256 pixels. Below 50 "
+    "most pictures look soft; plain ones do, too.",
     "aspect": "1 is a square, 2 twice as wide as high.",
 }
 
@@ -71,7 +71,7 @@ def _numbers(found: Findings) -> Html:
         width, height = (found.pictures.spreads[name].median for name in ("width", "height"))
         cards += [
             ("pictures can be read", f"{found.pictures.files:,}"),
-            ("pixels is the median size", f"{width:.0f} x {height:.0f}"),
+            ("pixels is the median size", f"{width:.0f}x{height:.0f}"),
             ("are all these pictures together", bytes_(found.pictures.total_bytes)),
         ]
     cards.append(("words has the median text", f"{found.texts.words.median:.0f}"))
@@ -98,12 +98,12 @@ def _pictures(found: Pictures | None) -> Iterator[Section]:
     ]
     rows = [[LABELS[name], *map(number, (one.low, one.median, one.high))] for name, one in found.spreads.items()]
     spreads = Table([Column("measure"), Column("least"), Column("median"), Column("most")], rows)
-    yield Section("Pictures", [html(spreads), figures(*drawings), _counted("format", found.formats)])
+    yield Section("Pictures", [html(spreads), figures(*drawings, _counted("format", found.formats))])
 
 
 def _texts(found: Texts, album: Album, missing: str) -> Section:
     drawings = [
-        figure(_drawn(found.words, "words of a text"), "Words stand between blanks, so that Chinese has few."),
+        figure(_drawn(found.words, "words of a text"), "Between blanks; Chinese and Japanese by characters."),
         figure(_drawn(found.letters, "characters of a text"), "The last bar holds all that are longer."),
     ]
     languages = {name or UNKNOWN: count for name, count in found.languages.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chiasm.inspection.findings import FEW, LONG, SMALL, SOFT, WORDY, Findings
+from chiasm.inspection.findings import FEW, LONG, SMALL, SOFT, Findings
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def _all(found: Findings) -> Iterator[Point]:
         ("texts that say nothing", texts.empty),
         ("texts that are a file name or an address", texts.names),
         (f"texts of fewer than {FEW} words", texts.short),
-        (f"texts of more than {WORDY} words, which training cuts", texts.wordy),
+        ("texts so long that training cuts them", texts.cut),
         ("texts that repeat an earlier one", texts.equal.spare),
     ):
         yield Point(name, count, found.inspected)

@@ -1,6 +1,6 @@
 """One walk over a source: pictures are read in several threads, and of each pair a row of numbers stays.
 
-A row takes 71 bytes; what else is kept does not grow with the source.
+A row takes 72 bytes; what else is kept does not grow with the source.
 """
 
 import re
@@ -19,7 +19,7 @@ from chiasm.inspection.examine import Examined, Picture, Tongue, digest, examine
 
 ROW = np.dtype([
     ("index", np.int64), ("file", np.uint64),
-    ("text", np.uint64), ("letters", np.uint32), ("words", np.uint32), ("empty", bool), ("name", bool),
+    ("text", np.uint64), ("letters", np.uint32), ("words", np.uint32), ("empty", bool), ("cut", bool), ("name", bool),
     ("readable", bool), ("pixels", np.uint64), ("bytes", np.int64),
     ("width", np.uint32), ("height", np.uint32), ("blur", np.float32), ("hash", np.uint64),
 ])  # fmt: skip
@@ -68,7 +68,7 @@ class Survey:
                 self.formats[found.format] += 1
             case reason:
                 self.broken.add(VARYING.sub("#", reason), pair.id)
-        text = (words.digest, words.letters, words.words, words.empty, words.name)
+        text = (words.digest, words.letters, words.words, words.empty, words.cut, words.name)
         self.rows[place] = (index, file, *text, *picture)
         self.languages[words.language] += 1
         for name, value in pair.tags.items():

@@ -89,7 +89,7 @@ def distribution(edges: Sequence[str], counts: Sequence[int], *, label: str) -> 
         axes = figure.subplots()
         axes.stairs(counts, range(len(edges)), color=SERIES[0], fill=True, alpha=0.35)
         axes.stairs(counts, range(len(edges)), color=SERIES[0], linewidth=1.4)
-        named = range(0, len(edges), 1 + (len(edges) - 1) // 8)
+        named = range(0, len(edges), 2 * -(-len(edges) // 16))
         axes.set_xticks(named, [edges[i] for i in named])
         axes.grid(visible=False, axis="x")
         axes.set(xlabel=label, xlim=(0, len(edges) - 1), ylim=(0, None))
