@@ -46,6 +46,14 @@ class Copies:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """How often something is wrong, and with what, for example."""
+
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pictures:
     """The pictures that can be read; a picture of several texts counts once."""
 
@@ -82,9 +90,8 @@ class Findings:
     fingerprint: str
     pairs: int
     inspected: int
-    left_out: Mapping[str, int]
-    left_out_examples: Mapping[str, list[str]]
-    broken: Mapping[str, int]
+    left_out: Mapping[str, Reason]
+    broken: Mapping[str, Reason]
     pictures: Pictures | None  # None where none can be read
     texts: Texts
     tags: Mapping[str, Mapping[str, int]]
@@ -180,6 +187,11 @@ def powers(values: Float[np.ndarray, "n"]) -> list[float]:
 def ranked(counts: Mapping[str, int]) -> dict[str, int]:
     """The most frequent first."""
     return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def reasons(kinds: Kinds) -> dict[str, Reason]:
+    """What is wrong, the most frequent first."""
+    return {name: Reason(count, tuple(kinds.examples[name])) for name, count in ranked(kinds.counts).items()}
 
 
 def ranked_tags(tags: Mapping[str, Kinds]) -> dict[str, dict[str, int]]:

@@ -5,7 +5,6 @@ source ─ survey ─ rows of numbers ─┬─ findings ─ terminal, JSON
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -42,7 +41,7 @@ class Inspection:
     def write(self, path: Path, *, seed: int = 0) -> None:
         """The page, whole or not at all; the seed draws the pictures of the random sheet."""
         album = Album(self.source, self.seen, self.alike, seed)
-        write_atomic(path, markup(self.findings, self.seen.broken, album).encode())
+        write_atomic(path, markup(self.findings, album).encode())
 
 
 def inspect(
@@ -62,15 +61,13 @@ def inspect(
     tongue, missing = _tongue()
     seen = survey(source, chosen, tongue=tongue, threads=threads or os.cpu_count() or 1, progress=progress)
     alike = findings.groups(seen, within=within)
-    left_out = _left_out(source.skipped if isinstance(source, LeavesOut) else ())
     found = Findings(
         source=name,
         fingerprint=source.fingerprint,
         pairs=len(source),
         inspected=len(chosen),
-        left_out=findings.ranked(left_out.counts),
-        left_out_examples=left_out.examples,
-        broken=findings.ranked(seen.broken.counts),
+        left_out=findings.reasons(_left_out(source)),
+        broken=findings.reasons(seen.broken),
         pictures=findings.pictures(seen, alike),
         texts=findings.texts(seen),
         tags=findings.ranked_tags(seen.tags),
@@ -88,8 +85,9 @@ def _tongue() -> tuple[Tongue, str]:
     return language, ""
 
 
-def _left_out(skipped: Iterable[Skipped]) -> Kinds:
+def _left_out(source: Source) -> Kinds:
     kinds = Kinds()
-    for one in skipped:
-        kinds.add(one.reason, one.id)
+    if isinstance(source, LeavesOut):
+        for one in source.skipped:
+            kinds.add(one.reason, one.id)
     return kinds

@@ -1,11 +1,10 @@
 """An inspection as one page: what is worth a look first, then sizes, texts, copies and contact sheets."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from chiasm.inspection.findings import Copies, Findings, Pictures, Spread, Texts
+from chiasm.inspection.findings import Copies, Findings, Pictures, Reason, Spread, Texts
 from chiasm.inspection.points import points
 from chiasm.inspection.sheets import Album, Sheet, short
-from chiasm.inspection.survey import Kinds
 from chiasm.inspection.words import UNKNOWN, bytes_, number
 from chiasm.report.figures import distribution
 from chiasm.report.markup import (
@@ -40,7 +39,7 @@ HEARD = {
 }
 
 
-def markup(found: Findings, broken: Kinds, album: Album) -> str:
+def markup(found: Findings, album: Album) -> str:
     """The whole page; the same findings give the same bytes."""
     return page(
         "Look before you train",
@@ -52,8 +51,8 @@ def markup(found: Findings, broken: Kinds, album: Album) -> str:
             _texts(found.texts, album, found.missing),
             *_copies(found.pictures, album),
             *map(_sheet, album.odd()),
-            *_reasons("Pictures that cannot be read", broken.counts, broken.examples),
-            *_reasons("Left out by the source", found.left_out, found.left_out_examples),
+            *_reasons("Pictures that cannot be read", found.broken),
+            *_reasons("Left out by the source", found.left_out),
             *_tags(found.tags),
         ],
         footer=f"{found.source}, fingerprint {found.fingerprint}",
@@ -141,13 +140,14 @@ def _sheet(sheet: Sheet) -> Section:
     return Section(sheet.title, [paragraph(sheet.about), sheet.cards])
 
 
-def _reasons(title: str, counts: Mapping[str, int], examples: Mapping[str, Iterable[str]]) -> Iterator[Section]:
-    if counts:
+def _reasons(title: str, reasons: Mapping[str, Reason]) -> Iterator[Section]:
+    if reasons:
+        columns = [Column("reason"), Column("count"), Column("such as")]
         rows = [
-            [reason, Number(float(count), f"{count:,}"), short(", ".join(examples[reason]))]
-            for reason, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+            [name, Number(float(reason.count), f"{reason.count:,}"), short(", ".join(reason.examples))]
+            for name, reason in reasons.items()
         ]
-        yield Section(title, [html(Table([Column("reason"), Column("count"), Column("such as")], rows))])
+        yield Section(title, [html(Table(columns, rows))])
 
 
 def _tags(tags: Mapping[str, Mapping[str, int]]) -> Iterator[Section]:

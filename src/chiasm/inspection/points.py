@@ -21,9 +21,10 @@ def points(found: Findings) -> list[Point]:
 
 
 def _all(found: Findings) -> Iterator[Point]:
-    left_out, texts = sum(found.left_out.values()), found.texts
+    left_out = sum(reason.count for reason in found.left_out.values())
+    broken, texts = sum(reason.count for reason in found.broken.values()), found.texts
     yield Point("pairs that the source leaves out", left_out, found.pairs + left_out)
-    yield Point("pictures that cannot be read", sum(found.broken.values()), found.inspected)
+    yield Point("pictures that cannot be read", broken, found.inspected)
     if pictures := found.pictures:
         for name, count in (
             ("pictures that equal an earlier one", pictures.equal.spare),

@@ -14,7 +14,7 @@ from chiasm.report.markup import Content, Html, badge, code, element, grid, join
 from chiasm.report.thumbnail import thumbnail
 
 RANDOM, ODD = 24, 8  # pictures on a sheet
-FAMILIES, MEMBERS = 6, 6  # groups of copies, and pictures of each
+FAMILIES, MEMBERS = 8, 4  # groups of copies, and pictures of each
 LONGEST = 240  # letters of a text that are shown
 
 
@@ -64,7 +64,7 @@ class Album:
                 shown = self.alike.rows[members[:MEMBERS]].tolist()
                 different = len(np.unique(self.alike.equal[members]))
                 title = f"{sizes[place]:,} pictures alike"
-                yield Sheet(title, f"{different:,} of them differ in some pixel.", self._sheet(shown, _size))
+                yield Sheet(title, f"Pixel by pixel they are {different:,} different ones.", self._sheet(shown, _size))
 
     def repeated(self) -> list[tuple[str, int]]:
         """The texts that most pairs share, and how many do."""

@@ -27,7 +27,8 @@ UNREADABLE = (False, 0, 0, 0, 0, 0.0, 0)
 NAMED = 3  # examples of a reason
 KINDS = 100  # reasons, tags and values that are told apart; the others are counted together
 OTHERS = "others"
-VARYING = re.compile(r"0x[0-9a-f]+|\d[\d,.]*")  # what differs between pictures that are broken in the same way
+VARYING = re.compile(r"\d[\d,.]*")  # what differs between pictures that are broken in the same way
+ADDRESS = re.compile(r"0x[0-9a-f]+")  # where something lay in memory: different in every run
 Progress = Callable[[int, int], None]
 
 
@@ -56,6 +57,7 @@ class Survey:
     formats: Counter[str] = field(default_factory=Counter[str])
     languages: Counter[str] = field(default_factory=Counter[str])
     tags: dict[str, Kinds] = field(default_factory=dict[str, Kinds])
+    _told: dict[str, str] = field(default_factory=dict[str, str])  # a reason without its numbers -> as first told
 
     def take(self, place: int, index: int, pair: Pair, seen: Examined) -> None:
         """Write down pair `index` of the source as row `place`."""
@@ -67,12 +69,18 @@ class Survey:
                 picture = (True, found.pixels, found.bytes, look.width, look.height, look.blur, look.hash)
                 self.formats[found.format] += 1
             case reason:
-                self.broken.add(VARYING.sub("#", reason), pair.id)
+                self.broken.add(self._kind(reason), pair.id)
         text = (words.digest, words.letters, words.words, words.empty, words.cut, words.name)
         self.rows[place] = (index, file, *text, *picture)
         self.languages[words.language] += 1
         for name, value in pair.tags.items():
             self._tag(name, value, pair.id)
+
+    def _kind(self, reason: str) -> str:
+        """Reasons that differ in numbers only are one, in the words of the first."""
+        plain = ADDRESS.sub("0x...", reason)
+        key = VARYING.sub("#", plain)
+        return self._told.setdefault(key, plain) if key in self._told or len(self._told) < KINDS else OTHERS
 
     def _tag(self, name: str, value: Any, example: str) -> None:
         if name not in self.tags and len(self.tags) >= KINDS:
