@@ -52,7 +52,7 @@ def test_two_runs_write_the_same_page(call: Call, tmp_path: Path) -> None:
         (f"data inspect {WORLD} --sample 0", 2, "--sample is 0"),
         (f"data inspect {WORLD} --sample half", 2, "'half'"),
         (f"data inspect {WORLD} --threads -1", 2, "--threads is -1"),
-        (f"data inspect {WORLD} --near 17", 2, "--near is 17"),
+        (f"data inspect {WORLD} --near 9", 2, "--near is 9"),
         (f"data inspect {WORLD} --smaple 3", 2, "did you mean '--sample'?"),
     ],
 )

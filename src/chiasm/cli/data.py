@@ -15,6 +15,7 @@ from chiasm.inspection.points import points
 from chiasm.inspection.words import UNKNOWN, bytes_, number
 
 LANGUAGES = 6  # that are named
+FURTHEST = 8  # bits; from about 10 on, pictures are strangers, and a search takes long
 
 
 def inspect(asked: Inspect) -> None:
@@ -34,7 +35,7 @@ def inspect(asked: Inspect) -> None:
     if asked.out:
         made.write(asked.out, seed=asked.seed)
     if asked.json:
-        print(json.dumps(asdict(made.findings), ensure_ascii=False))
+        print(json.dumps(asdict(made.findings)))
     else:
         print("\n".join(_summary(made.findings)))
     print(f"report: {asked.out}" if asked.out else "--out FILE.html shows the pictures, too", file=sys.stderr)
@@ -48,8 +49,8 @@ def _check(asked: Inspect) -> None:
     for name, value in (("sample", asked.sample), ("threads", asked.threads)):
         if value is not None and value < 1:
             raise UsageError(f"--{name} is {value}, and at least 1 is needed")
-    if not 0 <= asked.near <= 16:
-        raise UsageError(f"--near is {asked.near}, but pictures look alike within 0 to 16 of 64 bits")
+    if not 0 <= asked.near <= FURTHEST:
+        raise UsageError(f"--near is {asked.near}, but pictures that look alike differ in 0 to {FURTHEST} of 64 bits")
 
 
 def _summary(found: Findings) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Inspection:
     def write(self, path: Path, *, seed: int = 0) -> None:
         """The page, whole or not at all; the seed draws the pictures of the random sheet."""
         album = Album(self.source, self.seen, self.alike, seed)
-        write_atomic(path, markup(self.findings, album).encode())
+        write_atomic(path, markup(self.findings, album).encode("utf-8", "replace"))
 
 
 def inspect(

@@ -3,6 +3,7 @@
 A row takes 72 bytes; what else is kept does not grow with the source.
 """
 
+import os
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -62,7 +63,7 @@ class Survey:
     def take(self, place: int, index: int, pair: Pair, seen: Examined) -> None:
         """Write down pair `index` of the source as row `place`."""
         # several texts of one picture are no copies of it, but where its bytes came along nobody can tell
-        file = digest(str(pair.image).encode()) if isinstance(pair.image, Path) else index
+        file = digest(os.fsencode(pair.image)) if isinstance(pair.image, Path) else index
         words, picture = seen.words, UNREADABLE
         match seen.picture:
             case Picture(look=look) as found:
