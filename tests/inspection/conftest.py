@@ -44,6 +44,7 @@ def mess(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).with_suffix(".txt").write_text(f"a picture of the number {i}", encoding="utf-8")
     for name, text in {
         "good0": "...!",
+        "equal0": "~",
         "good1": "IMG_0001.jpg",
         "good2": "two words",
         "good3": "many words " * 30,
