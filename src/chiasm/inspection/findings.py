@@ -100,7 +100,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Groups:
-    """For each picture, the row of the first that equals it, and of the first that is near it."""
+    """For each picture, the row of the first that equals it, and of the first near one that stays."""
 
     rows: Int64[np.ndarray, "n"]  # of the survey: the first text of each picture that can be read
     equal: Int64[np.ndarray, "n"]
