@@ -50,7 +50,7 @@ def test_commands_that_documents_name_exist() -> None:
     command = re.compile(r"^(?:.*&& )?chiasm ([a-z]+)", re.MULTILINE)
     said = {word for path in DOCUMENTS for word in command.findall(path.read_text())}
     assert "demo" in said
-    assert said <= COMMANDS.keys()
+    assert said <= {name.partition(" ")[0] for name in COMMANDS}
 
 
 def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ LINE = ((0.0, 0.0), (0.3, 0.8), (1.0, 1.0))
 DRAWN: dict[str, Callable[[], Html]] = {
     "roc": lambda: figures.roc({"web": LINE, HOSTILE: LINE}),
     "histogram": lambda: figures.histogram({"right": [1, 2, 3], HOSTILE: [0, 0, 0]}, label="match", threshold=0.5),
+    "distribution": lambda: figures.distribution(["0", HOSTILE, "2", "3"], [5, 0, 7], label=HOSTILE),
     "curves": lambda: figures.curves({"loss": {"run": LINE, HOSTILE: LINE}, "other": {"run": LINE}}),
     "bars": lambda: figures.bars(["a", HOSTILE], {"x": [Bar(1.0, 0.5, 2.0), Bar(2.0, 1.0, 3.0)]}, label="share"),
 }
@@ -67,3 +68,12 @@ def test_two_figures_of_a_page_have_no_clip_path_of_different_content_in_common(
 def test_more_runs_than_colours_differ_in_their_dashes() -> None:
     text = figures.curves({"loss": {f"run {i}": LINE for i in range(9)}}).markup
     assert "stroke-dasharray" in text
+
+
+@pytest.mark.parametrize(("edges", "named"), [(2, 1), (17, 5), (60, 8)])
+def test_a_distribution_names_as_many_edges_as_fit(edges: int, named: int) -> None:
+    drawn = figures.distribution([f"e{i}." for i in range(edges)], [1] * (edges - 1), label="size").markup
+    found = [int(number) for number in re.findall(r"e(\d+)\.", drawn)]
+    assert len(found) == named
+    assert found[0] == 0
+    assert all(number % 2 == 0 for number in found)

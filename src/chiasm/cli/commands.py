@@ -32,6 +32,9 @@ COMMANDS: Mapping[str, Command] = {
     "classify": Command("choose among labels", "chiasm.cli.verbs:classify", "chiasm.cli.options:Classify"),
     "embed": Command("turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed"),
     "train": Command("train what a recipe says", "chiasm.cli.train:train", again=CONTINUE),
+    "data inspect": Command(
+        "look at pairs before training on them", "chiasm.cli.data:inspect", "chiasm.cli.options:Inspect"
+    ),
     "capfilt": Command(
         "clean pairs by a model's own captions, in one go",
         work="chiasm.cli.capfilt:bootstrap",
@@ -62,6 +65,8 @@ def find(words: Sequence[str]) -> tuple[str, list[str]]:
             rest = [*words[count:]]
             _check_step(name, rest)
             return name, rest
+    if steps := [name.removeprefix(f"{words[0]} ") for name in COMMANDS if name.startswith(f"{words[0]} ")]:
+        raise UsageError(unknown(f"step of {words[0]}", " ".join(words[1:2]), steps))
     raise UsageError(unknown("command", words[0], (name for name in COMMANDS if " " not in name)))
 
 

@@ -116,6 +116,26 @@ class Embed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Look at pairs before anything is trained on them: what is broken, odd, or there twice."""
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """A folder of pictures with texts, a .jsonl or .parquet file, or a made source."""
+    out: Annotated[Path | None, arg(metavar="FILE")] = None
+    """An .html file for the whole report, with pictures; left out: only the summary."""
+    json: Flag = False
+    """Write all numbers as JSON in place of the summary."""
+    sample: Annotated[int | None, arg(metavar="N")] = None
+    """Look at only N pairs, drawn at random."""
+    seed: int = 0
+    """Decides what is drawn."""
+    near: int = 3
+    """Pictures look alike whose 64-bit hashes differ in at most so many bits."""
+    threads: Annotated[int | None, arg(metavar="N")] = None
+    """Pictures that are read side by side; left out: one a processor."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class How:
     """How captions are made; a run is held to what it was begun with."""
 

@@ -82,6 +82,21 @@ def histogram(counts: Mapping[str, Sequence[int]], *, label: str, threshold: flo
     return _svg(draw, f"{label}: {', '.join(counts)}", size=(4.6, 4.1))
 
 
+def distribution(edges: Sequence[str], counts: Sequence[int], *, label: str) -> Html:
+    """How many lie between each edge and the next; as many edges are named as there is room for."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.stairs(counts, range(len(edges)), color=SERIES[0], fill=True, alpha=0.35)
+        axes.stairs(counts, range(len(edges)), color=SERIES[0], linewidth=1.4)
+        named = range(0, len(edges), 2 * -(-len(edges) // 16))
+        axes.set_xticks(named, [edges[i] for i in named])
+        axes.grid(visible=False, axis="x")
+        axes.set(xlabel=label, xlim=(0, len(edges) - 1), ylim=(0, None))
+
+    return _svg(draw, f"{label}, {sum(counts)} in all", size=(4.6, 2.6))
+
+
 def curves(panels: Mapping[str, Mapping[str, Points]]) -> Html:
     """A panel for each loss, a line for each run, over the steps."""
     across = min(len(panels), 3)

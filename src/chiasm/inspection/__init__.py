@@ -1,0 +1,1 @@
+"""What pairs are like, before anything is trained on them."""
