@@ -45,6 +45,17 @@ def agreed(x: Tensor) -> Tensor:
     return x
 
 
+def ours(x: Tensor) -> Tensor:
+    """Our rows of what rank 0 drew for the rows of all."""
+    return agreed(x).tensor_split(world())[rank()]
+
+
+def fair(count: Tensor) -> Tensor:
+    """What to multiply a mean over `count` things by, so that the ranks' average is the mean over the things of all."""
+    everyone = gather(count[None])
+    return count * len(everyone) / everyone.sum().clamp(min=1)
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -174,6 +174,11 @@ class WordHead(nn.Module):
         return F.linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
 
 
+def rows_of(memory: Memory, index: Int[Tensor, " n"]) -> Memory:
+    """The same of some pictures, in some order."""
+    return tuple(kv and kv.rows(index) for kv in memory)
+
+
 def _counted(present: Bool[Tensor, "n t"]) -> Int[Tensor, "n t"]:
     """Positions that start after the left padding."""
     return (present.cumsum(dim=1) - 1).clamp(min=0)
