@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.archetypes.align import Alignment, Features, beside, everyones, widened
+from chiasm.core import ranks
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
 from chiasm.nn.cache import Cache
@@ -166,7 +167,8 @@ class Captioner(nn.Module):
         text = batch.text.opened_by(self.start)
         states, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
         states, target = labelled(states, text.ids, _after(text.mask, self.prompt))
-        return {"language": next_token(self.word_head(states), target, smoothing=SMOOTHING)}
+        loss = next_token(self.word_head(states), target, smoothing=SMOOTHING)
+        return {"language": ranks.fair(loss, len(target))}
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
         return self.vision(images)
