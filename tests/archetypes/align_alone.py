@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.med import MED, Retriever
 from chiasm.core import ranks
 from chiasm.core.types import ImageText, Markers, Text
@@ -19,13 +20,15 @@ MARKERS = Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5)
 VISION = ViT.Config(dim=16, depth=1, heads=2, image=8, stem=PatchStem(patch=4), std=0.3)
 WORDS = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(0, 1), max_len=12, dropout=0.0, std=0.3)
 ALIGN = Retriever.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, queue=10, momentum=0.9, ramp=2)
-GRAPHS = {"med": MED.Config(retriever=ALIGN)}
+HALVES = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(1,), max_len=12, dropout=0.0, std=0.3)
+FUSE = Fusion.Config(vision=VISION, text=HALVES, markers=MARKERS, embed=8, queue=10, momentum=0.9, ramp=2)
+GRAPHS = {"med": MED.Config(retriever=ALIGN), "fusion": MaskedFusion.Config(fusion=FUSE)}
 
 
 def batch(step: int) -> ImageText:
     """Six pairs, of which the last three have longer texts, and two mean the same."""
     rng = torch.Generator().manual_seed(step)
-    lengths = torch.tensor([5, 3, 4, 9, 4, 7])[:, None]
+    lengths = torch.tensor([5, 3, 6, 9, 4, 7])[:, None]
     mask = torch.arange(9)[None] < lengths
     ids = torch.randint(6, 30, (ROWS, 9), generator=rng).masked_fill(~mask, MARKERS.pad)
     ids[:, 0] = MARKERS.cls
