@@ -35,7 +35,7 @@ def tiny() -> MaskedFusion.Config:
     std = 0.18  # see nn/init.py
     vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), std=std)
     text = Bert.Config(
-        vocab=256, image_dim=64, dim=64, depth=4, heads=2, reads=(2, 3), max_len=64, dropout=0.0, std=std
+        vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(1,), max_len=64, dropout=0.0, std=std
     )
     markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
     # a twin and a queue that keep up with a run of hundreds of steps
