@@ -125,6 +125,10 @@ class Retriever(nn.Module):
         memory = self.towers.encoder.recall(seen)
         return self._pairs(text, memory if len(seen) == 1 else rows_of(memory, rows))
 
+    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Logit plus cosine, as in the released code."""
+        return matched + cosine
+
     def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
         """States of every word of text `i` after reading picture `i`."""
         encoder = self.towers.encoder
@@ -231,6 +235,9 @@ class MED(nn.Module):
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         return self.retriever.match(seen, text, rows)
+
+    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return self.retriever.order(matched, cosine)
 
     def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
         return self.retriever.fuse(seen, text)

@@ -34,9 +34,7 @@ def tiny() -> MaskedFusion.Config:
     """Small pictures, short words, minutes on a CPU: the size of `blip.tiny`."""
     std = 0.18  # see nn/init.py
     vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), std=std)
-    text = Bert.Config(
-        vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(1,), max_len=64, dropout=0.0, std=std
-    )
+    text = Bert.Config(vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(1,), max_len=64, dropout=0.0, std=std)
     markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
     # a twin and a queue that keep up with a run of hundreds of steps
     fusion = Fusion.Config(vision=vision, text=text, markers=markers, embed=64, queue=256, momentum=0.9, ramp=250)
