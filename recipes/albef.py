@@ -6,6 +6,7 @@ chiasm train recipes/albef.py --data photos/ --pixels 64 --out runs/photos     #
 
 from dataclasses import dataclass, replace
 
+from chiasm.core.stage import Stage
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
@@ -15,7 +16,8 @@ from chiasm.data.text import Tokenizer
 from chiasm.systems import albef
 from chiasm.training.run import Run
 
-SLOW = 0.1  # of the temperature, beside Adam's large steps here: docs/demo.md
+PRETRAIN, RETRIEVE = albef.SYSTEM.stages
+SLOW = 0.1  # the temperature's share of the learning rate, which is large here: docs/demo.md
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,12 @@ def runs(options: Options) -> tuple[Run, ...]:
     small = albef.tiny()
     sized = replace(small, fusion=albef.retriever(small, image=options.pixels)).fitted(words.vocab, words.markers)
 
-    def run(name: str, preset: str, model: Config, steps: int, lr: float, temperature: str) -> Run:
-        stage = albef.SYSTEM.stage(name)
+    def run(stage: Stage, model: Config, steps: int, lr: float) -> Run:
         return Run(
-            name=name,
+            name=stage.name,
             system="albef",
-            preset=preset,
-            stage=replace(stage, train={temperature: SLOW, **stage.train}),
+            preset=stage.preset,
+            stage=stage,
             model=model,
             data=lambda: PairLoader(pairs, ImageProcessor(pixels), words, batch=options.batch, seed=options.seed),
             pixels=pixels,
@@ -61,8 +62,9 @@ def runs(options: Options) -> tuple[Run, ...]:
             about={"data": pairs.fingerprint, "batch": options.batch},
         )
 
-    lr = options.lr
+    pretrain = replace(PRETRAIN, train={"fusion.alignment.temperature": SLOW, **PRETRAIN.train})
+    retrieve = replace(RETRIEVE, train={**RETRIEVE.train, "alignment.temperature": SLOW})
     return (
-        run("pretrain", "tiny", sized, options.steps, lr, "fusion.alignment.temperature"),
-        run("retrieve", "tiny-retrieve", albef.retriever(sized), options.tune, lr / 2, "alignment.temperature"),
+        run(pretrain, sized, options.steps, options.lr),
+        run(retrieve, albef.retriever(sized), options.tune, options.lr / 2),
     )
