@@ -56,9 +56,9 @@ def test_contrast_is_two_loops_over_batch_and_queue(model: MED) -> None:
             slow[name] = 0.9 * slow[name] + 0.1 * weight
         f, g = part.towers(batch.images, batch.text)
         fm, gm = torch.func.functional_call(part.towers, slow, (batch.images, batch.text))
-        images = [*fm, *part.image_queue.vectors.clone()]
-        texts = [*gm, *part.text_queue.vectors.clone()]
-        whose = [0, 1, 0, 11, 3, *part.text_queue.identity.tolist()]
+        images = [*fm, *part.alignment.image_queue.vectors.clone()]
+        texts = [*gm, *part.alignment.text_queue.vectors.clone()]
+        whose = [0, 1, 0, 11, 3, *part.alignment.text_queue.identity.tolist()]
     trust, temperature, total = 0.4 * 0.5, float(part.temperature.detach()), 0.0  # the ramp's second of two steps
     for fast, teacher, keys in ((f, fm, texts), (g, gm, images)):
         for i in range(5):
@@ -70,12 +70,12 @@ def test_contrast_is_two_loops_over_batch_and_queue(model: MED) -> None:
                 label = right[j] / sum(right)
                 total -= (trust * float(belief[j]) + (1 - trust) * label) * (score - log_sum)
     assert float(model(batch)["contrast"].detach()) == pytest.approx(total / 10, rel=1e-4)
-    assert part.image_queue.identity.tolist() == [0, 11, 3, 13, 0, 1]  # a ring of six: four, then five
+    assert part.alignment.image_queue.identity.tolist() == [0, 11, 3, 13, 0, 1]  # a ring of six: four, then five
 
 
 def test_matching_reads_the_right_three_sets_of_pairs(model: MED, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = iter([torch.tensor([1, 2, 3, 4, 0]), torch.tensor([4, 3, 0, 1, 2])])
-    monkeypatch.setattr("chiasm.archetypes.med.hard_negatives", lambda *_: next(wrong))
+    monkeypatch.setattr("chiasm.archetypes.align.hard_negatives", lambda *_, **__: next(wrong))
     batch, total = _batch(), 0.0
     pairs = [(i, i, 1) for i in range(5)]
     pairs += [(image, text, 0) for text, image in enumerate([4, 3, 0, 1, 2])]
@@ -146,7 +146,8 @@ def test_the_temperature_stays_between_its_clamps(model: MED) -> None:
 def test_rows_of_one_meaning_are_right_for_each_other(model: MED, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(
-        "chiasm.archetypes.med.hard_negatives", lambda _, same: asked.append(same) or torch.roll(torch.arange(5), 1)
+        "chiasm.archetypes.align.hard_negatives",
+        lambda _, same, *__, **___: asked.append(same) or torch.roll(torch.arange(5), 1),
     )
     model(replace(_batch(), identity=torch.tensor([7, 8, 7, 9, 8])))
     assert asked[0].int().tolist() == [

@@ -1,9 +1,9 @@
-"""BERT's three uses agree with `transformers`' BLIP text model, and its masks mean what they say."""
+"""BERT's uses agree with `transformers`: BLIP's text model, and halves as in ALBEF; masks mean what they say."""
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import BlipTextConfig, BlipTextLMHeadModel
+from transformers import BertConfig, BertModel, BlipTextConfig, BlipTextLMHeadModel
 
 from chiasm.core.types import Text
 from chiasm.nn.bert import Bert, WordHead, causal
@@ -190,3 +190,66 @@ def test_layers_read_the_picture_by_schedule() -> None:
 def test_a_text_longer_than_the_model_is_refused(ours: Bert) -> None:
     with pytest.raises(ValueError, match="a text of 17 tokens for a model of at most 16"):
         ours.encode(Text(torch.ones(1, 17, dtype=torch.long), torch.ones(1, 17, dtype=torch.bool)))
+
+
+HALVES = Bert.Config(vocab=50, image_dim=24, dim=24, depth=5, heads=3, reads=(2, 3, 4), max_len=16, dropout=0.0)
+
+
+def _official(depth: int, **kind: bool) -> BertModel:
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=24,
+        intermediate_size=96,
+        num_hidden_layers=depth,
+        num_attention_heads=3,
+        max_position_embeddings=16,
+        **kind,
+    )
+    model = BertModel(config, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+        model.embeddings.token_type_embeddings.weight.zero_()  # our BERT has none
+    return model
+
+
+@pytest.fixture(scope="module")
+def halves() -> tuple[Bert, BertModel, BertModel]:
+    """Ours, and two of theirs: a text encoder, and a decoder with cross-attention that looks both ways."""
+    torch.manual_seed(0)
+    lower, upper, ours = _official(2), _official(3, is_decoder=True, add_cross_attention=True), HALVES.build().eval()
+    state = ours.state_dict()
+    for kind in ("weight", "bias"):
+        state[f"embed.norm.{kind}"] = lower.state_dict()[f"embeddings.LayerNorm.{kind}"]
+        for theirs, below in ((lower, 0), (upper, 2)):
+            for name, tensor in theirs.encoder.state_dict().items():
+                _, number, rest = name.split(".", 2)
+                part, _, last = rest.rpartition(".")
+                if last == kind:
+                    state[f"layers.{below + int(number)}.{NAMES[part]}.{kind}"] = tensor
+    for ours_, theirs_ in (("word", "word_embeddings"), ("position", "position_embeddings")):
+        state[f"embed.{ours_}.weight"] = lower.state_dict()[f"embeddings.{theirs_}.weight"]
+    ours.load_state_dict(state)
+    return ours, lower, upper
+
+
+@torch.inference_mode()
+def test_the_lower_half_is_a_text_encoder(halves: tuple[Bert, BertModel, BertModel]) -> None:
+    ours, lower, _ = halves
+    text = _text()
+    expected = lower(input_ids=text.ids, attention_mask=text.mask.long()).last_hidden_state
+    torch.testing.assert_close(ours.begin(text)[text.mask], expected[text.mask], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_upper_half_reads_the_picture_both_ways(halves: tuple[Bert, BertModel, BertModel]) -> None:
+    ours, _, upper = halves
+    text, image = _text(), torch.randn(3, 5, 24)
+    begun, memory = ours.begin(text), ours.recall(image)
+    everywhere = text.mask[:, None, None].expand(-1, 1, 7, -1)
+    expected = upper.encoder(begun, attention_mask=everywhere, encoder_hidden_states=image).last_hidden_state
+    states = ours.finish(begun, text.mask, memory)
+    torch.testing.assert_close(states[text.mask], expected[text.mask], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.encode(text, memory), states)
+    torch.testing.assert_close(ours.finish_first(begun, text.mask, memory), states[:, 0])
+    assert not torch.allclose(states, ours.finish(begun, text.mask, ours.recall(image.flip(0))), atol=1e-3)

@@ -16,15 +16,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chiasm.archetypes.align import Alignment, Features, beside, everyones, widened
 from chiasm.core import ranks
 from chiasm.core.types import ImageText, Losses, Markers, Text
-from chiasm.nn.bert import Bert, Memory, WordHead
+from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
 from chiasm.nn.cache import Cache
-from chiasm.nn.momentum import Queue, Twin
+from chiasm.nn.momentum import Twin
 from chiasm.nn.vit import ViT
-from chiasm.objectives.contrastive import contrast, soft_targets
 from chiasm.objectives.language import labelled, next_token
-from chiasm.objectives.matching import hard_negatives, match
+from chiasm.objectives.matching import match
 
 SMOOTHING = 0.1  # of the caption's labels; in BLIP's code and paper
 
@@ -54,17 +54,14 @@ class Towers(nn.Module):
     def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
         return F.normalize(self.text_head(self.encoder.first(text)), dim=-1)
 
-    def forward(
-        self, images: Float[Tensor, "b 3 h w"], text: Text
-    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
-        return self.embed_seen(self.vision(images)), self.embed_text(text)
+    def forward(self, images: Float[Tensor, "b 3 h w"], text: Text) -> Features:
+        return Features(self.embed_seen(self.vision(images)), self.embed_text(text))
 
 
 class Retriever(nn.Module):
     """Contrast with a momentum twin, queue and soft targets, and matching with hard negatives.
 
-    Every forward in training moves the twin and fills the queue before and after it is used, as
-    ALBEF does. The trust in the twin grows linearly over the first `ramp` forwards.
+    Every forward in training moves the twin before it is asked, as ALBEF does.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -85,19 +82,17 @@ class Retriever(nn.Module):
             """The same for another vocabulary."""
             return replace(self, text=replace(self.text, vocab=vocab), markers=markers)
 
-    forwards: Int[Tensor, ""]  # how often the twin has moved
-
     def __init__(self, cfg: Config) -> None:
         super().__init__()
         self.towers = Towers(cfg)
         self.twin = Twin(self.towers, momentum=cfg.momentum)
-        self.image_queue = Queue(cfg.queue, cfg.embed)
-        self.text_queue = Queue(cfg.queue, cfg.embed)
-        self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.alignment = Alignment(embed=cfg.embed, queue=cfg.queue, trust=cfg.trust, ramp=cfg.ramp)
         self.match_head = nn.Linear(cfg.text.dim, 2)
-        self.register_buffer("forwards", torch.zeros((), dtype=torch.long))
         self.enc = cfg.markers.enc
-        self.trust, self.ramp = cfg.trust, cfg.ramp
+
+    @property
+    def temperature(self) -> Tensor:
+        return self.alignment.temperature
 
     def forward(self, batch: ImageText) -> Losses:
         seen = self.see(batch.images)
@@ -105,13 +100,14 @@ class Retriever(nn.Module):
 
     def align(self, batch: ImageText, seen: Float[Tensor, "b p c"], memory: Memory) -> Losses:
         """Both losses of pictures that were `seen` and that text layers hold in `memory`."""
-        loss, image_to_text, text_to_image = self._contrast(batch, seen)
-        same = batch.identity[:, None] == batch.identity[None, :]
-        wrong_text, wrong_image = hard_negatives(image_to_text, same), hard_negatives(text_to_image, same)
-        right = torch.arange(len(same), device=same.device)
-        texts = Text.cat([batch.text, batch.text, batch.text[wrong_text]])
-        logits = self._pairs(texts, _rows(memory, torch.cat([right, wrong_image, right])))
-        return {"contrast": loss, "match": match(logits, positives=len(same))}
+        self.twin.follow(self.towers)
+        fast = Features(self.embed_seen(seen), self.embed_text(batch.text))
+        slow = self.twin(batch.images, batch.text)
+        loss, wrong_text, wrong_image = self.alignment(fast, slow, batch.identity)
+        text = widened(batch.text)
+        texts = Text.cat([text, text, everyones(text)[wrong_text]])
+        logits = self._pairs(texts, beside(self.towers.encoder, seen, memory, wrong_image))
+        return {"contrast": loss, "match": match(logits, positives=len(text))}
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
         return self.towers.vision(images)
@@ -127,7 +123,11 @@ class Retriever(nn.Module):
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         memory = self.towers.encoder.recall(seen)
-        return self._pairs(text, memory if len(seen) == 1 else _rows(memory, rows))
+        return self._pairs(text, memory if len(seen) == 1 else rows_of(memory, rows))
+
+    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Logit plus cosine, as in the released code."""
+        return matched + cosine
 
     def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
         """States of every word of text `i` after reading picture `i`."""
@@ -136,33 +136,6 @@ class Retriever(nn.Module):
 
     def _pairs(self, text: Text, memory: Memory) -> Float[Tensor, "n 2"]:
         return self.match_head(self.towers.encoder.first(text.opened_by(self.enc), memory))
-
-    def _contrast(
-        self, batch: ImageText, seen: Float[Tensor, "b p c"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b b"], Float[Tensor, "b b"]]:
-        with torch.no_grad():
-            self.temperature.clamp_(0.001, 0.5)
-        self.twin.follow(self.towers)
-        image, text = self.embed_seen(seen), self.embed_text(batch.text)
-        slow_image, slow_text = self.twin(batch.images, batch.text)
-        images = torch.cat([slow_image, self.image_queue.vectors])
-        texts = torch.cat([slow_text, self.text_queue.vectors])
-        positives = batch.identity[:, None] == torch.cat([batch.identity, self.text_queue.identity])[None, :]
-        image_to_text, text_to_image = image @ texts.T / self.temperature, text @ images.T / self.temperature
-        with torch.no_grad():
-            trust = self.trust * (self.forwards / self.ramp).clamp(max=1.0)
-            truth = soft_targets(slow_image @ texts.T / self.temperature, positives, trust=trust)
-            truth_text = soft_targets(slow_text @ images.T / self.temperature, positives, trust=trust)
-        self._remember(slow_image, slow_text, batch.identity)
-        loss = (contrast(image_to_text, truth) + contrast(text_to_image, truth_text)) / 2
-        return loss, image_to_text[:, : len(image)], text_to_image[:, : len(text)]
-
-    @torch.no_grad()
-    def _remember(self, image: Float[Tensor, "b d"], text: Float[Tensor, "b d"], identity: Int[Tensor, " b"]) -> None:
-        identity = ranks.gather(identity)
-        self.image_queue.push(ranks.gather(image), identity)
-        self.text_queue.push(ranks.gather(text), identity)
-        self.forwards.add_(1)
 
 
 class Captioner(nn.Module):
@@ -198,7 +171,8 @@ class Captioner(nn.Module):
         text = batch.text.opened_by(self.start)
         states, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
         states, target = labelled(states, text.ids, _after(text.mask, self.prompt))
-        return {"language": next_token(self.word_head(states), target, smoothing=SMOOTHING)}
+        loss = next_token(self.word_head(states), target, smoothing=SMOOTHING)
+        return {"language": ranks.fair(loss, len(target))}
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
         return self.vision(images)
@@ -262,6 +236,9 @@ class MED(nn.Module):
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         return self.retriever.match(seen, text, rows)
 
+    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return self.retriever.order(matched, cosine)
+
     def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
         return self.retriever.fuse(seen, text)
 
@@ -287,10 +264,6 @@ def shared(encoder: Bert, cfg: Bert.Config, sharing: Sharing) -> Bert:
         if sharing is not Sharing.ALL_BUT_CROSS_ATTENTION:
             ours.read = theirs.read
     return decoder
-
-
-def _rows(memory: Memory, index: Int[Tensor, " n"]) -> Memory:
-    return tuple(kv and kv.rows(index) for kv in memory)
 
 
 def _after(mask: Bool[Tensor, "b t"], prompt: int) -> Bool[Tensor, "b t"]:

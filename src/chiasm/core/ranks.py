@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -43,6 +44,31 @@ def agreed(x: Tensor) -> Tensor:
     if world() > 1:
         dist.broadcast(x, src=0)
     return x
+
+
+def ours(x: Tensor) -> Tensor:
+    """Our rows of what rank 0 drew for the rows of all."""
+    return agreed(x).tensor_split(world())[rank()]
+
+
+@torch.no_grad()
+def average(x: Tensor) -> Tensor:
+    """The mean of what the processes have; in place."""
+    if world() > 1:
+        dist.all_reduce(x)
+        x /= world()
+    return x
+
+
+def fair(mean: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
+    """A mean over `count` things of ours, weighed so that the processes' average is the mean over everyone's.
+
+    No things at all weigh nothing, though their mean is not a number.
+    """
+    if world() == 1:
+        return mean
+    share = average(torch.tensor(float(count), device=mean.device))
+    return torch.where(share.new_tensor(count).bool(), mean * (count / share), 0.0)
 
 
 class _Gather(torch.autograd.Function):

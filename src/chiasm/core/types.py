@@ -50,6 +50,10 @@ class Text:
         ids[:, 0] = token
         return Text(ids, self.mask)
 
+    def unclosed(self) -> "Text":
+        """The same words without the token that ends them, where padding is on the right: ALBEF reads no [SEP]."""
+        return Text(self.ids[:, :-1], self.mask[:, 1:])
+
     def to(self, device: torch.device | str) -> "Text":
         return Text(self.ids.to(device), self.mask.to(device))
 

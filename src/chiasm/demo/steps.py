@@ -51,7 +51,7 @@ TOGETHER = replace(PRETRAIN, name="together", inherit={"": ""})
 # Adam moves a lone number by the learning rate, and ours is five times the paper's: left alone, the
 # temperature falls so fast that contrast outruns matching.
 PACE = 0.1
-TEMPERATURES = {"pretrain": ("retriever",), "together": ("retriever",), "retrieve": ("",)}
+TEMPERATURES = {"pretrain": "retriever.alignment", "together": "retriever.alignment", "retrieve": "alignment"}
 
 Told = Callable[[int, int], None]  # steps done, steps in all
 
@@ -221,7 +221,7 @@ def _launch(place: Place, name: str, stage: Stage, model: Config, source: Source
     words = Tokenizer.load(place.tokenizer)
     fitted = model.fitted(words.vocab, words.markers) if isinstance(model, Fits) else model
     images = ImageProcessor(PIXELS)
-    slow = {f"{path}.temperature".lstrip("."): PACE for path in TEMPERATURES.get(stage.name, ())}
+    slow = {f"{TEMPERATURES[stage.name]}.temperature": PACE} if stage.name in TEMPERATURES else {}
     return Run(
         name=stage.name,
         system="blip",

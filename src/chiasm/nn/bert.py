@@ -7,6 +7,7 @@ picture the reading is skipped. Who sees whom is drawn in `tests/nn/test_bert.py
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -92,6 +93,7 @@ class Bert(nn.Module):
         super().__init__()
         self.embed = BertEmbedding(cfg)
         self.layers = Stack[BertLayer](BertLayer(cfg, reads=i in cfg.reads) for i in range(cfg.depth))
+        self.below = min(cfg.reads, default=0)  # layers before the first that reads
         self.max_len = cfg.max_len
         normal(self, std=cfg.std)
 
@@ -101,20 +103,35 @@ class Bert(nn.Module):
 
     def encode(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b t d"]:
         """States of all words; every word sees every word."""
-        mask = text.mask[:, None, None]
-        x = self.embed(text.ids, self._positions(text.ids))
-        for layer, image in zip(self.layers, memory or self._blank(), strict=True):
-            x = layer(x, layer.remember(x), mask, image)
-        return x
+        return self.finish(self.begin(text), text.mask, memory)
 
     def first(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b d"]:
-        """`encode(...)[:, 0]`, for less: in the last layer only the first word needs to look around."""
-        mask, images = text.mask[:, None, None], memory or self._blank()
-        x = self.embed(text.ids, self._positions(text.ids))
-        *layers, last = self.layers
-        for layer, image in zip(layers, images[:-1], strict=True):
-            x = layer(x, layer.remember(x), mask, image)
-        return last(x[:, :1], last.remember(x), mask, images[-1])[:, 0]
+        """`encode(...)[:, 0]`, for less."""
+        return self.finish_first(self.begin(text), text.mask, memory)
+
+    def begin(self, text: Text) -> Float[Tensor, "b t d"]:
+        """States of all words below the first layer that reads: in ALBEF, what a text says by itself."""
+        mask, x = text.mask[:, None, None], self.embed(text.ids, self._positions(text.ids))
+        for layer in islice(self.layers, self.below):
+            x = layer(x, layer.remember(x), mask, None)
+        return x
+
+    def finish(
+        self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], memory: Memory | None = None
+    ) -> Float[Tensor, "b t d"]:
+        """What the other layers make of such states, beside a picture if there is one."""
+        for layer, image in self._above(memory):
+            x = layer(x, layer.remember(x), mask[:, None, None], image)
+        return x
+
+    def finish_first(
+        self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], memory: Memory | None = None
+    ) -> Float[Tensor, "b d"]:
+        """`finish(...)[:, 0]`, for less: in the last layer only the first word needs to look around."""
+        *layers, (last, image_of_last) = self._above(memory)
+        for layer, image in layers:
+            x = layer(x, layer.remember(x), mask[:, None, None], image)
+        return last(x[:, :1], last.remember(x), mask[:, None, None], image_of_last)[:, 0]
 
     def decode(
         self, ids: Int[Tensor, "n t"], cache: Cache, present: Bool[Tensor, "n t"] | None = None
@@ -135,6 +152,9 @@ class Bert(nn.Module):
     def blank(self, memory: Memory) -> Cache:
         """A cache that knows pictures and no words yet."""
         return Cache(self._blank(), memory)
+
+    def _above(self, memory: Memory | None) -> list[tuple[BertLayer, KV | None]]:
+        return list(zip(self.layers, memory or self._blank(), strict=True))[self.below :]
 
     def _blank(self) -> Memory:
         return (None,) * len(self.layers)
@@ -172,6 +192,11 @@ class WordHead(nn.Module):
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
         return F.linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
+
+
+def rows_of(memory: Memory, index: Int[Tensor, " n"]) -> Memory:
+    """The same of some pictures, in some order."""
+    return tuple(kv and kv.rows(index) for kv in memory)
 
 
 def _counted(present: Bool[Tensor, "n t"]) -> Int[Tensor, "n t"]:

@@ -1,26 +1,28 @@
 """A slow twin of a network and a queue of what it said: MoCo's negatives (arXiv:1911.05722, section 3.2)."""
 
 import copy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+Part = TypeVar("Part", bound=nn.Module)
 
-class Twin(nn.Module):
+
+class Twin(nn.Module, Generic[Part]):
     """A copy whose weights follow the original's: ``twin = m * twin + (1 - m) * original``.
 
     Its weights are buffers: saved and restored like any state, never trained, never counted.
     """
 
-    def __init__(self, original: nn.Module, *, momentum: float) -> None:
+    def __init__(self, original: Part, *, momentum: float) -> None:
         super().__init__()
         self.momentum = momentum
         self.copy = _without_parameters(original)
 
     @torch.no_grad()
-    def follow(self, original: nn.Module) -> None:
+    def follow(self, original: Part) -> None:
         """One step towards the original, before the twin is asked."""
         weights = dict(original.named_parameters())
         for name, buffer in self.copy.named_buffers():
@@ -56,7 +58,7 @@ class Queue(nn.Module):
         self.place.copy_((self.place + len(vectors)) % self.size)
 
 
-def _without_parameters(module: nn.Module) -> nn.Module:
+def _without_parameters(module: Part) -> Part:
     twin = copy.deepcopy(module)
     for part in twin.modules():
         for name, weight in list(part.named_parameters(recurse=False)):

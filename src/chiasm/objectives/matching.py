@@ -7,19 +7,22 @@ from torch.nn import functional as F
 
 
 @torch.no_grad()
-def hard_negatives(logits: Float[Tensor, "b b"], same: Bool[Tensor, "b b"]) -> Int[Tensor, " b"]:
+def hard_negatives(
+    logits: Float[Tensor, "b k"], same: Bool[Tensor, "b k"], noise: Float[Tensor, "b k"], *, first: int = 0
+) -> Int[Tensor, " b"]:
     """For each row a wrong column, drawn the more likely the better it scores.
 
-    `same` marks what must not be drawn (at least the diagonal). The small constant is BLIP's: a
-    softmax that underflows would leave nothing to draw. A row to which everything is the same
-    draws from all others.
+    `same` marks what must not be drawn (at least the pair itself: column `first` of the first row, and
+    so on). `noise` is drawn from Exp(1) by the caller; the largest ratio of weight and noise is then a
+    draw by weight, as in `torch.multinomial`. The small constant is BLIP's: a softmax that underflows
+    would leave nothing to draw. A row to which everything is the same draws from all others.
     """
-    if len(logits) < 2:
+    if logits.shape[1] < 2:
         raise ValueError("a batch of one pair has no negatives to match against; train in batches of at least 2")
     weights = (logits.softmax(dim=1) + 1e-4).masked_fill(same, 0.0)
-    itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    itself = torch.eye(*logits.shape, dtype=torch.bool, device=logits.device).roll(first, dims=1)
     nothing = same.all(dim=1, keepdim=True)
-    return torch.multinomial(torch.where(nothing & ~itself, 1.0, weights), 1).squeeze(1)
+    return (torch.where(nothing & ~itself, 1.0, weights) / noise).argmax(dim=1)
 
 
 def match(logits: Float[Tensor, "n 2"], *, positives: int) -> Float[Tensor, ""]:

@@ -19,6 +19,15 @@ class Compares(EmbedsImages, EmbedsText, Protocol):
 
 
 @runtime_checkable
+class Orders(Matches, Protocol):
+    """Judges candidates by matching, or by matching and comparing."""
+
+    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Final scores of candidates, from their logits of a match and their cosines."""
+        ...
+
+
+@runtime_checkable
 class Fuses(Sees, Protocol):
     """One state a word, after the words have read a picture."""
 

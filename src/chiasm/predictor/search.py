@@ -1,6 +1,6 @@
-"""Retrieval in two steps, as BLIP evaluates it (arXiv:2201.12086, as released).
+"""Retrieval in two steps (arXiv:2107.07651, section 5.1), in the order that the model gives to what is left.
 
-query ──────┬─ embed ─ cosine ─ the best k ─ match logit + cosine
+query ──────┬─ embed ─ cosine ─ the best k ─ match logit (ALBEF), and cosine (BLIP)
 candidates ─┘
 
 A model that only compares, such as CLIP, takes the first step.
@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from chiasm.core.ability import Matches, Picture
-from chiasm.predictor.abilities import Compares
+from chiasm.core.ability import Picture
+from chiasm.predictor.abilities import Compares, Orders
 from chiasm.predictor.reader import Reader, slices
 
 
@@ -38,13 +38,13 @@ def pictures_for(
         places = torch.cat([places, torch.arange(rows.start, rows.stop, device=places.device)])
         best = _best(cosine, k)
         cosine, places, kept = cosine[best], places[best], [torch.cat([*kept, seen])[best]]
-    if not isinstance(module, Matches):
+    if not isinstance(module, Orders):
         return Found(places, cosine.float())
     (states,), logits = kept, list[Tensor]()
     for seen in states.split(batch):
         each = torch.arange(len(seen), device=places.device)
         logits.append(module.match(seen, query[torch.zeros_like(each)], each))
-    return Found(places, torch.cat(logits)[:, 1].float() + cosine.float())
+    return Found(places, module.order(torch.cat(logits)[:, 1].float(), cosine.float()))
 
 
 def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: Reader, *, k: int, batch: int) -> Found:
@@ -52,7 +52,7 @@ def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: 
     ((_, seen),) = reader.see([picture], 1)
     cosine = (reader.embed_texts(module, texts, batch) @ module.embed_seen(seen).T).squeeze(1)
     places = _best(cosine, k)
-    if not isinstance(module, Matches):
+    if not isinstance(module, Orders):
         return Found(places, cosine[places].float())
     order: list[int] = places.tolist()
     short = [texts[i] for i in order]
@@ -60,7 +60,7 @@ def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: 
     for rows in slices(len(short), batch):
         text = reader.read(short[rows])
         logits.append(module.match(seen, text, places.new_zeros(len(text))))
-    return Found(places, torch.cat(logits)[:, 1].float() + cosine[places].float())
+    return Found(places, module.order(torch.cat(logits)[:, 1].float(), cosine[places].float()))
 
 
 def _best(cosine: Float[Tensor, " n"], k: int) -> Int[Tensor, " k"]:

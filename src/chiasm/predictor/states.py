@@ -25,7 +25,7 @@ def states(
     if not isinstance(module, Reads):
         return None
     found["texts"] = torch.cat([module.read(text[rows]) for rows in slices(len(text), batch)])
-    found["mask"] = text.mask
+    found["mask"] = text.mask[:, -found["texts"].shape[1] :]  # ALBEF reads no [SEP]: a state less, a token less
     if pictures is not None and isinstance(module, Fuses):
         index = torch.arange(pairs, device=text.ids.device)
         seen, words = found["images"][index % max(1, len(pictures))], text[index % max(1, len(text))]

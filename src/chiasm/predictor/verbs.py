@@ -200,7 +200,7 @@ class Predictor:
         return classify
 
     def rerank(self, query: Picture, candidates: Iterable[Any], k: int = 128, *, batch_size: int = 32) -> Ranking[Any]:
-        """The best `k` candidates by cosine, ordered by match logit plus cosine, as BLIP retrieves.
+        """The best `k` candidates by cosine, ordered by match logit (ALBEF), or match logit plus cosine (BLIP).
 
         A model without a matching head, such as CLIP, leaves them in the order of their cosines.
         A `str` is a text that looks for pictures. A picture that looks for texts is anything else: a

@@ -98,7 +98,7 @@ SYSTEM = System(
         Stage(
             name="retrieve",
             preset="tiny-retrieve",
-            train={"towers": 1.0, "match_head": 1.0, "temperature": 1.0},
+            train={"towers": 1.0, "match_head": 1.0, "alignment.temperature": 1.0},
             losses={"contrast": 1.0, "match": 1.0},
             inherit={"": "retriever"},
         ),

@@ -1,0 +1,109 @@
+"""Align before fuse: contrast with a slow twin's keys, which also finds the wrong pairs that are hard to tell.
+
+    picture ─┐                    ┌─ this batch, on all ranks ─┐
+             ├─ cosine with keys ─┤                            ├─ contrast with soft targets
+    text ────┘                    └─ the queue of earlier ones ┘
+                     └─ a wrong text and a wrong picture a row, for matching
+
+Section 3 of ALBEF (arXiv:2107.07651), which BLIP took over. On several ranks each computes its own
+rows, and all of them together what one process would for the whole batch.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chiasm.core import ranks
+from chiasm.core.types import Text
+from chiasm.nn.bert import Bert, Memory, rows_of
+from chiasm.nn.momentum import Queue
+from chiasm.objectives.contrastive import contrast, soft_targets
+from chiasm.objectives.matching import hard_negatives
+
+
+class Features(NamedTuple):
+    """Unit vectors of pictures and of their texts."""
+
+    image: Float[Tensor, "b d"]
+    text: Float[Tensor, "b d"]
+
+
+class Aligned(NamedTuple):
+    """The loss of contrast, and for each of our rows a wrong text and a wrong picture among the rows of all ranks."""
+
+    loss: Float[Tensor, ""]
+    wrong_text: Int[Tensor, " b"]
+    wrong_image: Int[Tensor, " b"]
+
+
+class Alignment(nn.Module):
+    """A temperature, a queue for each side, and a trust in the twin that grows over the first `ramp` forwards.
+
+    `hardness` scales what contrast believes before wrong pairs are drawn by it: 1 in the papers, 0 draws
+    any wrong pair.
+    """
+
+    forwards: Int[Tensor, ""]  # how often the twin was asked
+
+    def __init__(self, *, embed: int, queue: int, trust: float, ramp: int, hardness: float = 1.0) -> None:
+        super().__init__()
+        self.image_queue = Queue(queue, embed)
+        self.text_queue = Queue(queue, embed)
+        self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.register_buffer("forwards", torch.zeros((), dtype=torch.long))
+        self.most, self.ramp, self.hardness = trust, ramp, hardness
+
+    @property
+    def trust(self) -> Float[Tensor, ""]:
+        """How far the twin is believed in the next forward: the papers' alpha."""
+        return self.most * (self.forwards / self.ramp).clamp(max=1.0)
+
+    def forward(self, fast: Features, slow: Features, identity: Int[Tensor, " b"]) -> Aligned:
+        with torch.no_grad():
+            self.temperature.clamp_(0.001, 0.5)
+        known, everyone = Features(*map(ranks.gather, slow)), ranks.gather(identity)
+        images = torch.cat([known.image, self.image_queue.vectors])
+        texts = torch.cat([known.text, self.text_queue.vectors])
+        same = identity[:, None] == torch.cat([everyone, self.text_queue.identity])[None, :]
+        to_text, to_image = fast.image @ texts.T / self.temperature, fast.text @ images.T / self.temperature
+        with torch.no_grad():
+            truth = soft_targets(slow.image @ texts.T / self.temperature, same, trust=self.trust)
+            truth_text = soft_targets(slow.text @ images.T / self.temperature, same, trust=self.trust)
+            self.image_queue.push(known.image, everyone)
+            self.text_queue.push(known.text, everyone)
+            self.forwards.add_(1)
+        loss = (contrast(to_text, truth) + contrast(to_image, truth_text)) / 2
+        now = slice(len(everyone))
+        return Aligned(loss, *(self._wrong(logits[:, now], same[:, now]) for logits in (to_text, to_image)))
+
+    def _wrong(self, logits: Float[Tensor, "b k"], same: Bool[Tensor, "b k"]) -> Int[Tensor, " b"]:
+        """Drawn on rank 0 for everyone, so that the number of ranks changes no draw."""
+        rows, everyone = logits.shape
+        noise = ranks.ours(torch.empty(everyone, everyone, device=logits.device).exponential_())
+        return hard_negatives(self.hardness * logits, same, noise, first=ranks.rank() * rows)
+
+
+def widened(text: Text) -> Text:
+    """As wide as the longest text of all ranks."""
+    if ranks.world() == 1:
+        return text
+    width = ranks.gather(torch.tensor([text.ids.shape[1]], device=text.ids.device)).max()
+    more = (0, int(width) - text.ids.shape[1])
+    return Text(F.pad(text.ids, more), F.pad(text.mask, more))
+
+
+def everyones(text: Text) -> Text:
+    """Texts of all ranks, which must be of one width."""
+    return Text(ranks.gather(text.ids), ranks.gather(text.mask.byte()).bool())  # gloo gathers no booleans
+
+
+def beside(encoder: Bert, seen: Float[Tensor, "b p c"], memory: Memory, wrong: Int[Tensor, " b"]) -> Memory:
+    """What text layers hold of our pictures, of the wrong ones, which any rank may have seen, and of ours again."""
+    right, everyone = torch.arange(len(seen), device=seen.device), ranks.gather_learning(seen)
+    if everyone is seen:
+        return rows_of(memory, torch.cat([right, wrong, right]))
+    both = encoder.recall(torch.cat([seen, everyone[wrong]]))
+    return rows_of(both, torch.cat([right, right + len(right), right]))

@@ -1,0 +1,79 @@
+"""What one of two ranks learns from its half of a batch: `align_alone.py FOLDER`, with torchrun's variables set."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from chiasm.archetypes.fusion import Fusion, MaskedFusion
+from chiasm.archetypes.med import MED, Retriever
+from chiasm.core import ranks
+from chiasm.core.types import ImageText, Markers, Text
+from chiasm.nn.bert import Bert
+from chiasm.nn.vit import PatchStem, ViT
+
+ROWS, STEPS = 6, 3
+MARKERS = Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5)
+VISION = ViT.Config(dim=16, depth=1, heads=2, image=8, stem=PatchStem(patch=4), std=0.3)
+WORDS = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(0, 1), max_len=12, dropout=0.0, std=0.3)
+ALIGN = Retriever.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, queue=10, momentum=0.9, ramp=2)
+HALVES = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(1,), max_len=12, dropout=0.0, std=0.3)
+FUSE = Fusion.Config(vision=VISION, text=HALVES, markers=MARKERS, embed=8, queue=10, momentum=0.9, ramp=2)
+GRAPHS = {"med": MED.Config(retriever=ALIGN), "fusion": MaskedFusion.Config(fusion=FUSE)}
+
+
+def batch(step: int) -> ImageText:
+    """Six pairs, of which the last three have longer texts, and two mean the same."""
+    rng = torch.Generator().manual_seed(step)
+    lengths = torch.tensor([5, 3, 6, 9, 4, 7])[:, None]
+    mask = torch.arange(9)[None] < lengths
+    ids = torch.randint(6, 30, (ROWS, 9), generator=rng).masked_fill(~mask, MARKERS.pad)
+    ids[:, 0] = MARKERS.cls
+    ids[torch.arange(ROWS), lengths[:, 0] - 1] = MARKERS.sep
+    identity = torch.tensor([0, 1, 2, 0, 4, 5]) + step
+    return ImageText(torch.randn(ROWS, 3, 8, 8, generator=rng), Text(ids, mask), identity)
+
+
+def half(whole: ImageText, number: int) -> ImageText:
+    """A rank's rows, no wider than they must be."""
+    rows = slice(3 * number, 3 * number + 3)
+    text = whole.text[rows]
+    width = int(text.mask.sum(1).max())
+    return ImageText(whole.images[rows], Text(text.ids[:, :width], text.mask[:, :width]), whole.identity[rows])
+
+
+def learned(graph: nn.Module, batches: list[ImageText]) -> dict[str, Any]:
+    """Losses and gradients of each step, and all that the graph holds after them."""
+    told: dict[str, Any] = {}
+    for step, rows in enumerate(batches):
+        losses = graph(rows)
+        torch.stack(list(losses.values())).sum().backward()
+        told |= {f"{step} {name}": ranks.average(loss.detach().clone()) for name, loss in losses.items()}
+        for name, weight in graph.named_parameters():
+            told[f"{step} {name}"] = ranks.average(weight.grad.clone())
+            weight.data.sub_(0.1 * told[f"{step} {name}"])
+            weight.grad = None
+    return told | dict(graph.state_dict())
+
+
+def alone(name: str, number: int, batches: list[ImageText]) -> dict[str, Tensor]:
+    """`learned`, with the random numbers of a rank."""
+    torch.manual_seed(0)
+    graph = GRAPHS[name].build()
+    torch.manual_seed(number)
+    return learned(graph, batches)
+
+
+def main() -> None:
+    dist.init_process_group("gloo")
+    number = ranks.rank()
+    told = {name: alone(name, number, [half(batch(step), number) for step in range(STEPS)]) for name in GRAPHS}
+    torch.save(told, Path(sys.argv[1]) / str(number))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

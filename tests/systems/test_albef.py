@@ -1,0 +1,64 @@
+"""ALBEF has the paper's size and learns from pictures, not from texts alone."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTModel
+
+from chiasm.core.types import ImageText, Losses, Text
+from chiasm.systems import albef
+
+
+def _size(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def test_the_size_is_that_of_its_parts() -> None:
+    with torch.device("meta"):
+        vision = ViTModel(ViTConfig(image_size=256), add_pooling_layer=False)
+        words = BertForMaskedLM(BertConfig())
+        plain = BertModel(BertConfig(is_decoder=True))
+        reading = BertModel(BertConfig(is_decoder=True, add_cross_attention=True))
+        ours, tuned = albef.base().build(), albef.SYSTEM.presets["base-retrieve"]().build()
+    cross = (_size(reading) - _size(plain)) // 2  # half of the layers
+    types, embeds, matches, temperature = 2 * 768, 2 * (768 * 256 + 256), 768 * 2 + 2, 1
+    expected = _size(vision) + _size(words) - types + cross + embeds + matches + temperature
+    assert _size(ours) == expected
+    assert round(expected / 1e6) == 210
+    word_head, more_patches = 768 * 768 + 3 * 768 + 30_522, (24 * 24 - 16 * 16) * 768
+    assert _size(tuned) == expected - word_head + more_patches
+
+
+def _colours(rows: int, rng: torch.Generator) -> ImageText:
+    """A flat colour of two channels, and two words that name their strengths."""
+    level = torch.randint(4, (rows, 2), generator=rng)
+    images = torch.zeros(rows, 3, 32, 32)
+    images[:, :2] = (level / 1.5 - 1)[:, :, None, None]
+    ends = [torch.full((rows, 1), token) for token in (2, 3)]
+    ids = torch.cat([ends[0], 10 + level[:, :1], 20 + level[:, 1:], ends[1]], dim=1)
+    return ImageText(images, Text(ids, torch.ones_like(ids, dtype=torch.bool)), level[:, 0] * 4 + level[:, 1])
+
+
+def test_every_objective_learns_from_the_pictures() -> None:
+    """On pairs whose pictures are shuffled, what was learned from true ones must be of no help."""
+    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
+    model = albef.tiny().build()
+    quick = [weight for weight in model.parameters() if weight is not model.temperature]
+    groups = [{"params": quick}, {"params": [model.temperature], "lr": 1e-4}]
+    optimiser = torch.optim.AdamW(groups, lr=1.5e-3, betas=(0.9, 0.98))
+    for _ in range(100):
+        losses = model(_colours(24, rng))
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    seeing, blind = list[Losses](), list[Losses]()
+    with torch.no_grad():
+        for _ in range(10):
+            batch = _colours(24, rng)
+            seeing.append(model(batch))
+            blind.append(model(replace(batch, images=batch.images.roll(1, dims=0))))
+    for name in losses:
+        true, false = (torch.stack([one[name] for one in told]).mean() for told in (seeing, blind))
+        assert true < false - 0.05, name
