@@ -23,7 +23,7 @@ from chiasm.data.augment import Augment
 from chiasm.data.images import ImageProcessor
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.files import Skipped, summary
+from chiasm.data.sources.record import Skipped, summary
 from chiasm.data.text import Tokenizer, clean
 
 MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is decoded anew each epoch

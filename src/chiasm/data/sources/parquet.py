@@ -23,7 +23,7 @@ from PIL import Image
 from chiasm.core.errors import MediaError
 from chiasm.core.files import sync_folder, writing
 from chiasm.data.pairs import Pair
-from chiasm.data.sources.files import Skipped, summary
+from chiasm.data.sources.record import Skipped, summary
 
 GROUP = 128  # pairs that are read together: few, since training reads in any order
 KEPT = 8  # groups in memory

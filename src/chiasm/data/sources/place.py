@@ -1,0 +1,143 @@
+"""Where files lie: on this machine, or behind a URL that fsspec understands.
+
+    shop/a.jpg          a `pathlib.Path`
+    s3://shop/a.jpg     a `Remote`, which has those of `Path`'s methods that readers need
+
+A pattern stands for many: `shards/{000000..000099}.tar`, `shards/*.tar`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Any, BinaryIO
+
+# fsspec's file systems are untyped, and raise ImportError where a package for a protocol is missing
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file or a folder behind a URL; `length` is known where a listing told it."""
+
+    system: Any
+    path: str
+    length: int = -1
+
+    @classmethod
+    def at(cls, url: str) -> "Remote":
+        from fsspec.core import url_to_fs  # here: most sources are local, and it takes 0.1 s  # noqa: PLC0415
+
+        try:
+            system, path = url_to_fs(url)
+        except ImportError as error:
+            raise ValueError(f"{url}: its protocol needs another package: {error}") from error
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{url} cannot be opened: {str(error) or type(error).__name__}") from error
+        return cls(system, path.rstrip("/"))
+
+    def __str__(self) -> str:
+        return str(self.system.unstrip_protocol(self.path))
+
+    def __truediv__(self, name: str) -> "Remote":
+        while name.startswith("./"):
+            name = name[2:]
+        return Remote(self.system, f"{self.path}/{name}" if self.path else name)
+
+    @property
+    def name(self) -> str:
+        return self.path.partition("?")[0].rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return Path(self.name).suffix
+
+    @property
+    def parent(self) -> "Remote":
+        return Remote(self.system, self.path.rpartition("/")[0])
+
+    def exists(self) -> bool:
+        return self.length >= 0 or bool(self.system.exists(self.path))
+
+    def is_dir(self) -> bool:
+        return bool(self.system.isdir(self.path))
+
+    def is_file(self) -> bool:
+        return self.length >= 0 or bool(self.system.isfile(self.path))
+
+    def open(self, mode: str) -> BinaryIO:
+        return self.system.open(self.path, mode)
+
+    def read_bytes(self) -> bytes:
+        return self.system.cat_file(self.path)
+
+
+Place = Path | Remote
+
+
+def place(where: str | Path) -> Place:
+    """What a user calls a file or a folder."""
+    return Remote.at(where) if isinstance(where, str) and is_url(where) else Path(where)
+
+
+def is_url(where: str) -> bool:
+    """`s3://shop`, or `zip://photos::shop.zip`."""
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", where))
+
+
+def size(at: Place) -> int:
+    """Bytes of a file, without asking far away for what no listing told; -1 where it is not known."""
+    if isinstance(at, Remote):
+        return at.length
+    try:
+        return at.stat().st_size
+    except OSError:
+        return -1
+
+
+def below(folder: Place) -> Iterator[tuple[str, Place]]:
+    """All files at any depth but hidden ones, by name; each with its path from the folder on."""
+    if isinstance(folder, Remote):
+        start = f"{folder.path}/" if folder.path else ""
+        for path, facts in sorted(folder.system.find(folder.path, detail=True).items()):
+            at = Remote(folder.system, path, int(facts.get("size") or 0))
+            if not at.name.startswith("."):
+                yield path.removeprefix(start), at
+    else:
+        for path in sorted(folder.rglob("*")):
+            if not path.name.startswith(".") and path.is_file():
+                yield path.relative_to(folder).as_posix(), path
+
+
+def is_pattern(where: str) -> bool:
+    """Does it stand for many places?"""
+    return bool(re.search(r"\{.*\}|\*|\[.+\]", where))
+
+
+def expand(pattern: str) -> list[Place]:
+    """All places that a pattern stands for: what braces name, whether it exists or not, and what `*` finds."""
+    found: list[Place] = []
+    for where in braces(pattern):
+        if not is_pattern(where):
+            found.append(place(where))
+        elif is_url(where):
+            folder = Remote.at(where)
+            found += [Remote(folder.system, path) for path in sorted(folder.system.glob(folder.path))]
+        else:
+            found += [Path(path) for path in sorted(glob(where))]  # noqa: PTH207 Path.glob takes no absolute patterns
+    return found
+
+
+def braces(pattern: str) -> list[str]:
+    """`{08..10}` is 08 09 10, `{a,b}` is a b; braces in braces are not understood."""
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if match is None:
+        return [pattern]
+    before, inside, after = pattern[: match.start()], match[1], pattern[match.end() :]
+    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", inside)
+    words = inside.split(",")
+    if numbers:
+        width = len(numbers[1]) if numbers[1].startswith("0") else 0
+        words = [f"{number:0{width}d}" for number in range(int(numbers[1]), int(numbers[2]) + 1)]
+    rest = braces(after)
+    return [f"{before}{word}{end}" for word in words for end in rest]
