@@ -16,7 +16,7 @@ from capfilt_fakes import load, open_lines, pixels, plain_rows, write_source
 from PIL import Image
 
 from chiasm.bootstrap.manifest import plan
-from chiasm.bootstrap.pack import Form
+from chiasm.data.writers import Form
 from chiasm.bootstrap.policy import POLICIES
 from chiasm.bootstrap.run import run
 from chiasm.bootstrap.select import Kept, Selection, select

@@ -1,6 +1,6 @@
 """Batches for training, without end and in an order that can be taken up again anywhere.
 
-    (seed, epoch) ─ permutation ─ every `ranks`-th row ─ batches ─ the next epoch's permutation ...
+    (seed, epoch, rank) ─ order ─ batches ─ the next epoch's order ...
 
 A batch is a function of its position in that stream, so a position is all there is to save. Rows
 that cannot be used are passed over, and a batch is filled from the rows after them.
@@ -21,20 +21,13 @@ from chiasm.core.errors import MediaError
 from chiasm.core.types import ImageText, Text
 from chiasm.data.augment import Augment
 from chiasm.data.images import ImageProcessor
+from chiasm.data.order import ALONE, Ordered, Rows, Share, order, shuffled
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.record import Skipped, summary
 from chiasm.data.text import Tokenizer, clean
 
 MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is decoded anew each epoch
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which rows are ours, when several processes train together."""
-
-    rank: int = 0
-    ranks: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class PairLoader:
         seed: int,
         max_length: int = 30,
         augment: Augment | None = None,
-        share: Share = Share(),
+        share: Share = ALONE,
     ) -> None:
         self.source, self.images, self.tokenizer = source, images, tokenizer
         self.batch, self.seed, self.max_length, self.augment, self.share = batch, seed, max_length, augment, share
@@ -82,7 +75,7 @@ class PairLoader:
         self._keep = len(source) * 3 * size * size <= MEMORY
         self._held: dict[int, _Row] = {}
         self._skipped: dict[int, Skipped] = {}
-        self._order: tuple[int, Sequence[int]] = (-1, ())
+        self._order: tuple[int, Rows] = (-1, ())
         self._position = Position()
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
@@ -130,8 +123,7 @@ class PairLoader:
         while len(rows) < self.batch:
             asked: list[tuple[int, int]] = []
             for _ in range(self.batch - len(rows)):
-                order = self._permutation(position.epoch)
-                asked.append((position.epoch, order[position.cursor]))
+                asked.append((position.epoch, self._rows(position.epoch)[position.cursor]))
                 step = position.cursor + 1
                 position = Position(position.epoch, step) if step < self.rows else Position(position.epoch + 1)
             self._read(sorted({row for _, row in asked} - held.keys() - self._skipped.keys()), held)
@@ -142,13 +134,12 @@ class PairLoader:
             rows += good
         return self._collate(rows), position
 
-    def _permutation(self, epoch: int) -> Sequence[int]:
-        """Our rows in the epoch's order; processes leave out the same remainder."""
+    def _rows(self, epoch: int) -> Rows:
+        """Our rows in the epoch's order; what is decoded once may come from anywhere."""
         if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(chance("order", self.seed, epoch).getrandbits(63))
-            rows = torch.randperm(len(self.source), generator=generator)
-            share = self.share
-            self._order = (epoch, rows[: self.rows * share.ranks][share.rank :: share.ranks].tolist())
+            free = self._keep and not isinstance(self.source, Ordered)
+            where = (self.seed, epoch, self.share)
+            self._order = (epoch, shuffled(len(self.source), *where) if free else order(self.source, *where))
         return self._order[1]
 
     def _read(self, rows: Sequence[int], held: dict[int, _Row]) -> None:

@@ -1,8 +1,8 @@
 """Captions as COCO and its kin write them: one JSON file of everything.
 
-    {"images": [{"id": 9, "file_name": "a.jpg"}], "annotations": [{"image_id": 9, "caption": "a dog"}, ...]}
-    {"images": [{"filepath": "val2014", "filename": "a.jpg", "sentences": [{"raw": "a dog"}, ...]}]}   Karpathy's splits
-    [{"image": "val2014/a.jpg", "caption": "a dog"}, ...]                                as BLIP and ALBEF have them
+COCO       {"images": [{"id": 9, "file_name": "a.jpg"}], "annotations": [{"image_id": 9, "caption": "a dog"}]}
+Karpathy   {"images": [{"filepath": "val2014", "filename": "a.jpg", "sentences": [{"raw": "a dog"}]}]}
+BLIP       [{"image": "val2014/a.jpg", "caption": "a dog"}]
 """
 
 from collections import Counter
@@ -41,9 +41,10 @@ class CocoSource(FileSource):
         folder = self._folder(names)
         seen: Counter[str] = Counter()
         for place, record in records:
+            if isinstance(record, str):
+                yield Skipped(f"{self.path.name}:{place}", record)
+                continue
             try:
-                if isinstance(record, str):
-                    raise ValueError(record)  # noqa: TRY301 one place says what was left out
                 name = picture_of(record)
                 yield from listed(record, folder / name, name, seen)
             except (OSError, ValueError) as error:
@@ -91,17 +92,17 @@ def _records(content: Any) -> Records:
 
 def _joined(images: Sequence[Any], annotations: Sequence[Any]) -> Records:
     """COCO's own: captions point to pictures."""
-    pictures = {image["id"]: image for image in images if isinstance(image, dict) and "id" in image}
-    told: set[Any] = set()
+    pictures = {str(image["id"]): image for image in images if isinstance(image, dict) and "id" in image}
+    told: set[str] = set()
     for i, note in enumerate(annotations):
         if not isinstance(note, dict) or "caption" not in note:
             yield f"annotations[{i}]", "an annotation without a caption"
-        elif (image := pictures.get(note.get("image_id"))) is None:
+        elif (image := pictures.get(str(note.get("image_id")))) is None:
             yield f"annotations[{i}]", "an annotation of no known picture"
         else:
-            told.add(image["id"])
+            told.add(str(image["id"]))
             yield f"annotations[{i}]", {"file_name": image.get("file_name")} | note
-    for key in pictures.keys() - told:
+    for key in sorted(pictures.keys() - told):
         yield f"images[{key}]", "a picture without a caption"
 
 

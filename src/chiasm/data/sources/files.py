@@ -88,7 +88,7 @@ class FolderSource(FileSource):
             yield from self._listed(table, files[table], pictures)
             return
         if deeper := sorted({name.rpartition("/")[0] for name in files if name.rpartition("/")[2] in LISTS}):
-            raise ValueError(f"{self.path} has lists in the folders {', '.join(deeper)}: open one of these, or mix them")
+            raise ValueError(f"{self.path} has lists in its folders {', '.join(deeper)}: open one, or mix them")
         words = {splitext(name)[0]: path for name, path in files.items() if path.suffix.lower() in (".txt", ".json")}
         for name, picture in pictures.items():
             yield from _beside(name, picture, words.get(splitext(name)[0]))

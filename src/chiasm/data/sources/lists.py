@@ -1,5 +1,7 @@
 """Lists of pictures with their words: a JSON object a line, or a table with a header.
 
+::
+
     {"image": "a.jpg", "text": "a red dress", "id": "17", ...}      .jsonl
     image,text                                                      .csv, .tsv
     a.jpg,"a red dress, size 40"
@@ -16,9 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from chiasm.data.pairs import Pair
-from chiasm.data.sources.place import Place
+from chiasm.data.sources.place import Place, contents
 from chiasm.data.sources.record import (
-    IMAGE_KEYS, TEXT_KEYS, Skipped, numbered, parsed, picture_of, reason_of, tags_of, texts_of, whole,
+    IMAGE_KEYS,
+    TEXT_KEYS,
+    Skipped,
+    numbered,
+    parsed,
+    picture_of,
+    reason_of,
+    tags_of,
+    texts_of,
+    whole,
 )  # fmt: skip
 
 DELIMITERS = ",;\t|"
@@ -37,13 +48,8 @@ class Listed:
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def pair(self) -> Pair:
-        """What is far away comes as bytes; what has gone there is an empty file to whoever decodes it."""
-        if isinstance(self.picture, Path):
-            return Pair(self.id, self.picture, self.text, self.tags)
-        try:
-            return Pair(self.id, self.picture.read_bytes(), self.text, self.tags)
-        except FileNotFoundError:
-            return Pair(self.id, b"", self.text, self.tags)
+        """As everyone else knows it."""
+        return Pair(self.id, contents(self.picture), self.text, self.tags)
 
 
 def read_list(path: Place) -> Iterator[tuple[str, Listed | Skipped]]:
@@ -51,9 +57,10 @@ def read_list(path: Place) -> Iterator[tuple[str, Listed | Skipped]]:
     seen: Counter[str] = Counter()
     for number, row in READERS[path.suffix.lower()](path):
         name = ""
+        if isinstance(row, str):
+            yield name, Skipped(f"{path.name}:{number}", row)
+            continue
         try:
-            if isinstance(row, str):
-                raise ValueError(row)  # noqa: TRY301 one place says what was left out
             name = picture_of(row)
             for pair in listed(row, path.parent / name, name, seen):
                 yield name, pair

@@ -7,7 +7,7 @@ A pattern stands for many: `shards/{000000..000099}.tar`, `shards/*.tar`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -95,12 +95,53 @@ def size(at: Place) -> int:
         return -1
 
 
+def contents(at: Place) -> Path | bytes:
+    """What a pair holds of a picture: bytes if it is far away; if it has gone there, none, which no one can decode."""
+    if isinstance(at, Path):
+        return at
+    try:
+        return at.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def inside(folder: Place) -> list[Place]:
+    """What lies in a folder, by name, but for hidden ones."""
+    if isinstance(folder, Remote):
+        facts = sorted(folder.system.ls(folder.path, detail=True), key=lambda each: each["name"])
+        found: list[Place] = [Remote(folder.system, each["name"].rstrip("/"), _length(each)) for each in facts]
+    else:
+        found = sorted(folder.iterdir())
+    return [at for at in found if not at.name.startswith(".")]
+
+
+def files(where: str | Path, endings: tuple[str, ...]) -> list[Place]:
+    """The files of a source that is one file, a folder of some, or a pattern; those that are missing too."""
+    pattern = str(where)
+    if is_pattern(pattern) and (is_url(pattern) or not Path(pattern).exists()):
+        found = expand(pattern)
+    else:
+        at = place(where)
+        found = [each for each in inside(at) if each.name.lower().endswith(endings)] if at.is_dir() else [at]
+    return [_measured(at) for at in found]
+
+
+def _measured(at: Place) -> Place:
+    if isinstance(at, Path) or at.length >= 0 or not at.exists():
+        return at
+    return Remote(at.system, at.path, int(at.system.size(at.path) or 0))
+
+
+def _length(facts: Mapping[str, Any]) -> int:
+    return int(facts.get("size") or 0) if facts.get("type") == "file" else -1
+
+
 def below(folder: Place) -> Iterator[tuple[str, Place]]:
     """All files at any depth but hidden ones, by name; each with its path from the folder on."""
     if isinstance(folder, Remote):
         start = f"{folder.path}/" if folder.path else ""
         for path, facts in sorted(folder.system.find(folder.path, detail=True).items()):
-            at = Remote(folder.system, path, int(facts.get("size") or 0))
+            at = Remote(folder.system, path, _length(facts))
             if not at.name.startswith("."):
                 yield path.removeprefix(start), at
     else:
@@ -110,7 +151,7 @@ def below(folder: Place) -> Iterator[tuple[str, Place]]:
 
 
 def is_pattern(where: str) -> bool:
-    """Does it stand for many places?"""
+    """Whether it stands for many places."""
     return bool(re.search(r"\{.*\}|\*|\[.+\]", where))
 
 
