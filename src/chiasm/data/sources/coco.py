@@ -46,7 +46,7 @@ class CocoSource(FileSource):
                 continue
             try:
                 name = picture_of(record)
-                yield from listed(record, folder / name, name, seen)
+                yield from listed(record, folder, name, seen)
             except (OSError, ValueError) as error:
                 yield Skipped(f"{self.path.name}:{place}", reason_of(error))
 

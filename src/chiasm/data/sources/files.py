@@ -90,8 +90,8 @@ class FolderSource(FileSource):
         if deeper := sorted({name.rpartition("/")[0] for name in files if name.rpartition("/")[2] in LISTS}):
             raise ValueError(f"{self.path} has lists in its folders {', '.join(deeper)}: open one, or mix them")
         words = {splitext(name)[0]: path for name, path in files.items() if path.suffix.lower() in (".txt", ".json")}
-        for name, picture in pictures.items():
-            yield from _beside(name, picture, words.get(splitext(name)[0]))
+        for name in pictures:
+            yield from self._beside(name, words.get(splitext(name)[0]))
         for stem in sorted(words.keys() - {splitext(name)[0] for name in pictures}):
             yield Skipped(stem + words[stem].suffix, "a text without a picture")
 
@@ -102,6 +102,18 @@ class FolderSource(FileSource):
             yield found
         for picture in sorted(pictures.keys() - told):
             yield Skipped(picture, f"a picture without a line in {table}")
+
+    def _beside(self, name: str, words: Place | None) -> Iterator[Listed | Skipped]:
+        """The pairs of a picture and the file beside it."""
+        if words is None:
+            yield Skipped(name, "a picture without a text")
+            return
+        try:
+            content = words.read_bytes()
+            entry = parsed(content) if words.suffix.lower() == ".json" else {"text": decoded(content)}
+            yield from listed(entry, self.path, name, Counter())
+        except (OSError, ValueError) as error:
+            yield Skipped(name, reason_of(error))
 
 
 class JsonlSource(FileSource):
@@ -124,16 +136,3 @@ class TableSource(FileSource):
 
     def _read(self) -> Iterator[Listed | Skipped]:
         return (found for _, found in read_list(self.path))
-
-
-def _beside(name: str, picture: Place, words: Place | None) -> Iterator[Listed | Skipped]:
-    """The pairs of a picture and the file beside it."""
-    if words is None:
-        yield Skipped(name, "a picture without a text")
-        return
-    try:
-        content = words.read_bytes()
-        entry = parsed(content) if words.suffix.lower() == ".json" else {"text": decoded(content)}
-        yield from listed(entry, picture, name, Counter())
-    except (OSError, ValueError) as error:
-        yield Skipped(name, reason_of(error))

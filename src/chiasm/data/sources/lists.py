@@ -21,6 +21,8 @@ from chiasm.data.pairs import Pair
 from chiasm.data.sources.place import Place, contents
 from chiasm.data.sources.record import (
     IMAGE_KEYS,
+    QUESTION,
+    SECOND,
     TEXT_KEYS,
     Skipped,
     numbered,
@@ -33,7 +35,7 @@ from chiasm.data.sources.record import (
 )  # fmt: skip
 
 DELIMITERS = ",;\t|"
-WORDS = ("id", *IMAGE_KEYS, *TEXT_KEYS)
+WORDS = ("id", SECOND, QUESTION, *IMAGE_KEYS, *TEXT_KEYS)
 ESCAPED = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as Python hides them in a text
 Rows = Iterator[tuple[int, Mapping[str, Any] | str]]  # number of the line, and what it says or is wrong with
 
@@ -46,10 +48,12 @@ class Listed:
     picture: Place
     text: str
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    second: Place | None = None
 
     def pair(self) -> Pair:
         """As everyone else knows it."""
-        return Pair(self.id, contents(self.picture), self.text, self.tags)
+        second = None if self.second is None else contents(self.second)
+        return Pair(self.id, contents(self.picture), self.text, self.tags, second)
 
 
 def read_list(path: Place) -> Iterator[tuple[str, Listed | Skipped]]:
@@ -62,23 +66,26 @@ def read_list(path: Place) -> Iterator[tuple[str, Listed | Skipped]]:
             continue
         try:
             name = picture_of(row)
-            for pair in listed(row, path.parent / name, name, seen):
+            for pair in listed(row, path.parent, name, seen):
                 yield name, pair
         except (OSError, ValueError) as error:
             yield name, Skipped(f"{path.name}:{number}", reason_of(error))
 
 
-def listed(record: Mapping[str, Any], picture: Place, name: str, seen: Counter[str]) -> Iterator[Listed]:
+def listed(record: Mapping[str, Any], folder: Place, name: str, seen: Counter[str]) -> Iterator[Listed]:
     """The pairs of a record, one a text; without an id of their own they are called `name`, `name#2`, ..."""
-    texts = texts_of(record)
+    texts, other = texts_of(record), record.get(SECOND)
     if not texts:
         raise ValueError("no text")
-    if isinstance(picture, Path) and not picture.is_file():  # far away, whoever reads it will see
-        raise ValueError("the picture's file is missing")
+    picture, second = folder / name, folder / other if isinstance(other, str) and other else None
+    for at in (picture, second):
+        if isinstance(at, Path) and not at.is_file():  # far away, whoever reads it will see
+            raise ValueError("the picture's file is missing")
     own = whole(str(record.get("id") or ""))
     for number, text in enumerate(texts, 1):
         seen[name] += not own
-        yield Listed(numbered(own or whole(name), number if own else seen[name]), picture, text, tags_of(record))
+        called = numbered(own or whole(name), number if own else seen[name])
+        yield Listed(called, picture, text, tags_of(record), second)
 
 
 def _json_lines(path: Place) -> Rows:

@@ -7,6 +7,7 @@ from typing import Any
 
 IMAGE_KEYS = ("image", "file_name", "filepath", "image_path")
 TEXT_KEYS = ("text", "caption", "captions", "title")
+QUESTION, SECOND = "question", "second"  # a text where there is no other; a second picture
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def picture_of(record: Mapping[str, Any]) -> str:
 
 def texts_of(record: Mapping[str, Any]) -> list[str]:
     """What the first key of `TEXT_KEYS` that says something says: one text, or several; none for nothing."""
-    for key in TEXT_KEYS:
+    for key in (*TEXT_KEYS, QUESTION):
         told = record.get(key)
         words = [whole(each).strip() for each in (told if isinstance(told, list) else [told]) if isinstance(each, str)]
         if found := [each for each in words if each]:
@@ -48,7 +49,7 @@ def texts_of(record: Mapping[str, Any]) -> list[str]:
 
 def tags_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Everything else."""
-    return {key: value for key, value in record.items() if key not in ("id", *IMAGE_KEYS, *TEXT_KEYS)}
+    return {key: value for key, value in record.items() if key not in ("id", SECOND, *IMAGE_KEYS, *TEXT_KEYS)}
 
 
 def numbered(name: str, number: int) -> str:
