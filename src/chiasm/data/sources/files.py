@@ -70,7 +70,7 @@ class FileSource(ABC):
             return self._fingerprint
         digest = hashlib.sha256()
         for pair in self._pairs:
-            facts = [pair.id, pair.text, dict(pair.tags), size(pair.picture)]
+            facts = [pair.id, pair.text, dict(pair.tags), *map(size, filter(None, (pair.picture, pair.second)))]
             digest.update(json.dumps(facts, sort_keys=True).encode())
         self._fingerprint = digest.hexdigest()[:16]
         return self._fingerprint

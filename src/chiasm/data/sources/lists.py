@@ -32,7 +32,7 @@ from chiasm.data.sources.record import (
     tags_of,
     texts_of,
     whole,
-)  # fmt: skip
+)
 
 DELIMITERS = ",;\t|"
 WORDS = ("id", SECOND, QUESTION, *IMAGE_KEYS, *TEXT_KEYS)

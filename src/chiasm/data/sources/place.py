@@ -152,7 +152,7 @@ def below(folder: Place) -> Iterator[tuple[str, Place]]:
 
 def is_pattern(where: str) -> bool:
     """Whether it stands for many places."""
-    return bool(re.search(r"\{.*\}|\*|\[.+\]", where))
+    return bool(re.search(r"\{.*\}|\*", where))
 
 
 def expand(pattern: str) -> list[Place]:
@@ -165,7 +165,8 @@ def expand(pattern: str) -> list[Place]:
             folder = Remote.at(where)
             found += [Remote(folder.system, path) for path in sorted(folder.system.glob(folder.path))]
         else:
-            found += [Path(path) for path in sorted(glob(where))]  # noqa: PTH207 Path.glob takes no absolute patterns
+            plain = re.sub(r"[\[?]", r"[\g<0>]", where)  # only `*` is ours
+            found += [Path(path) for path in sorted(glob(plain))]  # noqa: PTH207 Path.glob takes no absolute patterns
     return found
 
 
