@@ -59,10 +59,11 @@ class _Sample:
         if isinstance(inner, Mapping):  # as `write_tar` has them
             tags = {name: value for name, value in tags.items() if name != "tags"} | dict(inner)
         own = whole(str(record.get("id") or f"{shard}/{self.key}"))
-        texts = [decoded(self.read[ending]).strip() for ending in WORDS if ending in self.read]
-        label = decoded(self.read[".cls"]).strip() if ".cls" in self.read else ""
-        tags |= {"cls": int(label) if label.isdecimal() else label} if label else {}
-        return own, texts[:1] if any(texts) else texts_of(record) or ([label] if label else []), tags
+        told = {ending: decoded(self.read[ending]).strip() for ending in (*WORDS, ".cls") if ending in self.read}
+        if ".cls" in told:
+            tags["cls"] = told[".cls"]
+        words = [told[ending] for ending in WORDS if told.get(ending)][:1]
+        return own, words or texts_of(record) or list(filter(None, [told.get(".cls")])), tags
 
 
 class TarSource(PackedSource):
