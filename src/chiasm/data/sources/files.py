@@ -11,6 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from posixpath import normpath, splitext
 from typing import ClassVar
@@ -90,8 +91,8 @@ class FolderSource(FileSource):
         if deeper := sorted({name.rpartition("/")[0] for name in files if name.rpartition("/")[2] in LISTS}):
             raise ValueError(f"{self.path} has lists in its folders {', '.join(deeper)}: open one, or mix them")
         words = {splitext(name)[0]: path for name, path in files.items() if path.suffix.lower() in (".txt", ".json")}
-        for name in pictures:
-            yield from self._beside(name, words.get(splitext(name)[0]))
+        for name, picture in pictures.items():
+            yield from self._beside(name, picture, words.get(splitext(name)[0]))
         for stem in sorted(words.keys() - {splitext(name)[0] for name in pictures}):
             yield Skipped(stem + words[stem].suffix, "a text without a picture")
 
@@ -103,7 +104,7 @@ class FolderSource(FileSource):
         for picture in sorted(pictures.keys() - told):
             yield Skipped(picture, f"a picture without a line in {table}")
 
-    def _beside(self, name: str, words: Place | None) -> Iterator[Listed | Skipped]:
+    def _beside(self, name: str, picture: Place, words: Place | None) -> Iterator[Listed | Skipped]:
         """The pairs of a picture and the file beside it."""
         if words is None:
             yield Skipped(name, "a picture without a text")
@@ -111,7 +112,7 @@ class FolderSource(FileSource):
         try:
             content = words.read_bytes()
             entry = parsed(content) if words.suffix.lower() == ".json" else {"text": decoded(content)}
-            yield from listed(entry, self.path, name, Counter())
+            yield from (replace(each, picture=picture) for each in listed(entry, self.path, name, Counter()))
         except (OSError, ValueError) as error:
             yield Skipped(name, reason_of(error))
 

@@ -11,9 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol, runtime_checkable
 
 # fsspec's file systems are untyped, and raise ImportError where a package for a protocol is missing
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A file that is open for reading."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, place: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Remote:
     def is_file(self) -> bool:
         return self.length >= 0 or bool(self.system.isfile(self.path))
 
-    def open(self, mode: str) -> BinaryIO:
+    def open(self, mode: str) -> Any:
         return self.system.open(self.path, mode)
 
     def read_bytes(self) -> bytes:

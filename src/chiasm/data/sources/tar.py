@@ -5,7 +5,8 @@ Python's `tarfile` can do more and takes ten times as long a member (bench/data.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+
+from chiasm.data.sources.place import Stream
 
 BLOCK = 512
 FILES = (b"0", b"\0", b"7")
@@ -33,7 +34,7 @@ class Archive:
     Where `length` is told, the stream can jump, and members that no one asks for are not read.
     """
 
-    def __init__(self, stream: IO[bytes], length: int | None = None) -> None:
+    def __init__(self, stream: Stream, length: int | None = None) -> None:
         self._stream, self._length = stream, length
         self.at = 0  # bytes that were passed, and are known to be there
         self.ended = False  # with an end mark, which one that was cut off lacks
