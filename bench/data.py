@@ -35,8 +35,8 @@ from chiasm.data.sources.tars import TarSource
 from chiasm.data.writers import write_tar
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "retina.jpg", "rocket.jpg")
-SHARDS, ROWS, LONG = 8, 150, 500
-DECODED = 160  # pictures of the rows that decode
+SHARDS, ROWS, LONG = 4, 300, 500
+DECODED = 80  # pictures of the rows that decode
 OURS = ImageProcessor(Pixels(size=384, mean=CLIP_MEAN, std=CLIP_STD))
 THEIRS = BlipImageProcessorPil()
 Job = Callable[[], int]  # how many samples it went through

@@ -32,7 +32,7 @@ class Options:
     """What may be changed."""
 
     data: str = "world:single?count=8000"
-    """Pairs: a folder, a .jsonl or .parquet file, world:... or emoji?..."""
+    """Pairs: whatever docs/data.md lists; `mix:3*A + 1*B` mixes."""
     then: Literal["caption", "retrieve"] = "caption"
     """What to fine-tune for after pre-training."""
     pixels: int = 32

@@ -14,7 +14,7 @@ from chiasm.data.images import ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.order import ALONE, Share, order
 from chiasm.data.pairs import Pair
-from chiasm.data.sources import open_source
+from chiasm.data.sources import anchored, open_source
 from chiasm.data.sources.compose import Chain, Subset, subset
 from chiasm.data.sources.mix import Mixture
 from chiasm.data.text import Tokenizer
@@ -173,3 +173,23 @@ def test_what_is_typed(tmp_path: Path) -> None:
 def test_what_is_mistyped(spec: str, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         open_source(spec)
+
+
+def test_a_name_that_is_good_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sets").mkdir()
+    for number in range(2):
+        write_tar([Rows(3, 3 * number)[i] for i in range(3)], tmp_path / f"sets/{number}.tar")
+    monkeypatch.chdir(tmp_path)
+    specs = [
+        "sets",
+        "sets/{0..1}.tar",
+        "sets/*.tar",
+        "mix:0.5*sets/0.tar + 2*sets/{1..1}.tar",
+        "mix:sets + world?count=3",
+    ]
+    told = {spec: (anchored(spec), open_source(spec).fingerprint) for spec in [*specs, "world?count=2"]}
+    monkeypatch.chdir("/")
+    assert all(open_source(anywhere).fingerprint == fingerprint for anywhere, fingerprint in told.values())
+    assert told["world?count=2"][0] == "world?count=2"
+    assert anchored("memory://a/*.tar") == "memory://a/*.tar"
+    assert anchored("nowhere") == "nowhere"

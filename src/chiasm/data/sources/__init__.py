@@ -50,6 +50,22 @@ def open_source(where: str | Path) -> Source:
     return _call(MADE[kind], spec)
 
 
+def anchored(where: str | Path) -> str:
+    """The same source by a name that is good in any folder."""
+    spec = str(where)
+    if is_url(spec):
+        return spec
+    if Path(where).exists():
+        return str(Path(where).resolve())
+    if spec.startswith("mix:"):
+        from chiasm.data.sources.mix import parts_of  # here, as above  # noqa: PLC0415
+
+        parts = [(f"{weight:g}*" if weight else "", anchored(part)) for weight, part in parts_of(spec)]
+        return "mix:" + " + ".join(weight + part for weight, part in parts)
+    made = spec.partition("?")[0].partition(":")[0] in MADE
+    return str(Path(spec).absolute()) if not made and (is_pattern(spec) or "?split=" in spec) else spec
+
+
 def _open_path(where: str) -> Source:
     """What lies at one place, or, where splits are asked for, in the files of one."""
     if is_pattern(where) and not Path(where).exists():

@@ -72,16 +72,22 @@ class Mixture:
 
 def open_mixture(spec: str, opened: Callable[[str], Source]) -> Mixture:
     """`mix:3*A + 1*B`, or `mix:A + B`; A and B are whatever `opened` understands."""
+    named = parts_of(spec)
+    weights = [weight for weight, _ in named if weight is not None]
+    return Mixture([opened(where) for _, where in named], weights or None)
+
+
+def parts_of(spec: str) -> list[tuple[float | None, str]]:
+    """The weight, if one is told, and the name of each part."""
     found = [re.fullmatch(r"(?:([0-9.]+)\*)?(\S.*)", part.strip()) for part in spec.partition(":")[2].split(" + ")]
     named = [(match[1], match[2]) for match in found if match]
     weighed = [weight for weight, _ in named if weight]
     if len(named) < len(found) or len(weighed) not in (0, len(named)):
         raise ValueError(f"{spec!r} should be 'mix:3*A + 1*B', a weight for each, or 'mix:A + B', for none")
     try:
-        weights = [float(weight) for weight in weighed]
+        return [(float(weight) if weight else None, where) for weight, where in named]
     except ValueError as error:
         raise ValueError(f"{spec!r} has a weight that is no number: {error}") from error
-    return Mixture([opened(where) for _, where in named], weights or None)
 
 
 class _Turns:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from chiasm.data.sources.place import Stream
 
 BLOCK = 512
+NOTHING = bytes(BLOCK)
 FILES = (b"0", b"\0", b"7")
 LONGEST = 1 << 20  # bytes of a header's own data; more is damage
 
@@ -42,7 +43,7 @@ class Archive:
     def __iter__(self) -> Iterator[Member]:
         start, told = 0, dict[str, str]()
         while len(block := self._read(BLOCK)) == BLOCK:
-            if not block.strip(b"\0"):
+            if block == NOTHING:
                 self.ended = True
                 return
             name, size, kind = _header(block)
