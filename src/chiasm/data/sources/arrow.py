@@ -7,6 +7,7 @@ shop/data-00000-of-00002.arrow
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,7 +26,7 @@ class ArrowSource(PackedSource):
 
     def __init__(self, where: str | Path) -> None:
         self._files = _listed(where)
-        self._tables: dict[int, pa.Table] = {}
+        self._tables: dict[int, Any] = {}  # pyarrow has no types
         super().__init__(where)
 
     def _find(self) -> Iterator[Found | Skipped]:
@@ -60,10 +61,10 @@ def _listed(where: str | Path) -> list[Place]:
     except (OSError, LookupError, TypeError, ValueError):
         return found
     at = {each.name: each for each in found}
-    return [at.get(name, folder / name) for name in names]
+    return [at[name] if name in at else folder / name for name in names]
 
 
-def _opened(path: Place) -> pa.Table:
+def _opened(path: Place) -> Any:
     source = pa.memory_map(str(path)) if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
     try:
         return pa.ipc.open_stream(source).read_all()

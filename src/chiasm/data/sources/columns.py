@@ -16,7 +16,7 @@ PLAIN = (
 PICTURE = ("image", "image.bytes", "img", "jpg", "path")
 
 
-def words_of(schema: pa.Schema) -> list[str]:
+def words_of(schema: Any) -> list[str]:
     """The columns that are read at once: everything but pictures, and what no tag can hold."""
     names = set(schema.names)
     if not names & set(PICTURE) or not names & set(TEXT_KEYS):
@@ -28,7 +28,7 @@ def words_of(schema: pa.Schema) -> list[str]:
     ]
 
 
-def pictures_of(schema: pa.Schema) -> list[str]:
+def pictures_of(schema: Any) -> list[str]:
     """The columns of pictures."""
     return [name for name in schema.names if name in PICTURE]
 

@@ -120,7 +120,7 @@ def inside(folder: Place) -> list[Place]:
         facts = sorted(folder.system.ls(folder.path, detail=True), key=lambda each: each["name"])
         found: list[Place] = [Remote(folder.system, each["name"].rstrip("/"), _length(each)) for each in facts]
     else:
-        found = sorted(folder.iterdir())
+        found = [*sorted(folder.iterdir())]
     return [at for at in found if not at.name.startswith(".")]
 
 

@@ -84,11 +84,7 @@ class TarSource(PackedSource):
     @cached_property
     def shards(self) -> Sequence[range]:
         """Whole tars, where these are better read in one go."""
-        return () if all(map(self._jumps, range(len(self._files)))) else self._runs(0)
-
-    def _jumps(self, number: int) -> bool:
-        path = self._files[number]
-        return isinstance(path, Path) and path.suffix.lower() not in UNPACK
+        return () if all(map(_jumps, self._files)) else self._runs(0)
 
     def _find(self) -> Iterator[Found | Skipped]:
         for number, path in enumerate(self._files):
@@ -129,8 +125,8 @@ class TarSource(PackedSource):
     def _pair(self, *place: int) -> Pair:
         number, start, length, text = place
         path = self._files[number]
-        if self._jumps(number):
-            with path.open("rb") as raw:
+        if isinstance(path, Path) and _jumps(path):
+            with path.open("rb", buffering=0) as raw:
                 raw.seek(start)
                 data = raw.read(length)
         else:
@@ -162,6 +158,11 @@ def _samples(archive: Archive) -> Iterator[_Sample]:
         yield sample
     if broken:
         raise broken
+
+
+def _jumps(path: Place) -> bool:
+    """Whether any pair in it is as near as any other."""
+    return isinstance(path, Path) and path.suffix.lower() not in UNPACK
 
 
 def _parted(name: str) -> tuple[str, str]:
