@@ -19,7 +19,7 @@ from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
-from chiasm.data.sources.compose import Subset
+from chiasm.data.sources.compose import subset
 from chiasm.data.text import Tokenizer
 from chiasm.systems import blip
 from chiasm.training.run import Run
@@ -32,7 +32,7 @@ class Options:
     """What may be changed."""
 
     data: str = "world:single?count=8000"
-    """Pairs: a folder, a .jsonl or .parquet file, world:... or emoji?..."""
+    """Pairs: whatever docs/data.md lists; `mix:3*A + 1*B` mixes."""
     then: Literal["caption", "retrieve"] = "caption"
     """What to fine-tune for after pre-training."""
     pixels: int = 32
@@ -47,8 +47,8 @@ class Options:
 def runs(options: Options) -> tuple[Run, ...]:
     """Pre-training, and the fine-tuning that starts from it."""
     pairs = open_source(options.data)
-    held = Subset(pairs, range(0, len(pairs), HELD))
-    rest = Subset(pairs, [row for row in range(len(pairs)) if row % HELD])
+    held = subset(pairs, range(0, len(pairs), HELD))
+    rest = subset(pairs, [row for row in range(len(pairs)) if row % HELD])
     words = Tokenizer.train((rest[row].text for row in range(len(rest))), vocab=1024)
     pixels = Pixels(size=options.pixels, mean=CLIP_MEAN, std=CLIP_STD)
 

@@ -16,7 +16,6 @@ from capfilt_fakes import load, open_lines, pixels, plain_rows, write_source
 from PIL import Image
 
 from chiasm.bootstrap.manifest import plan
-from chiasm.bootstrap.pack import Form
 from chiasm.bootstrap.policy import POLICIES
 from chiasm.bootstrap.run import run
 from chiasm.bootstrap.select import Kept, Selection, select
@@ -26,6 +25,7 @@ from chiasm.bootstrap.store import Store
 from chiasm.core.errors import AbilityError
 from chiasm.core.files import OutputError
 from chiasm.data.sources import open_source
+from chiasm.data.writers import Form
 
 SETTINGS = Settings(captioner="model", filter="model")
 

@@ -10,8 +10,9 @@ from PIL import Image
 from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
 from chiasm.data.sources.files import FolderSource, JsonlSource, Skipped, summary
-from chiasm.data.sources.parquet import ParquetSource, write_parquet
+from chiasm.data.sources.parquet import ParquetSource
 from chiasm.data.sources.world import WorldPairs
+from chiasm.data.writers import write_parquet
 
 
 def picture(path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from chiasm.core.types import ImageText, Pixels
 from chiasm.data import loader
 from chiasm.data.augment import Augment, RandomResizedCrop
+from chiasm.data.batches import Captions
 from chiasm.data.images import ImageProcessor
 from chiasm.data.loader import PairLoader, Share
 from chiasm.data.pairs import Pair
@@ -182,7 +183,7 @@ def test_equal_words_mean_the_same() -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    batch = next(load(Rows(4, texts={1: "red " * 1000}), max_length=7))
+    batch = next(load(Rows(4, texts={1: "red " * 1000}), form=Captions(max_length=7)))
     assert batch.text.ids.shape == (4, 7)
     row = shades(batch).index(1)
     assert batch.text.ids[row, -1] == WORDS.markers.sep

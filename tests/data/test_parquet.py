@@ -13,10 +13,12 @@ import pytest
 
 from chiasm.core.errors import MediaError
 from chiasm.core.files import OutputError
+from chiasm.data import writers
 from chiasm.data.images import decode
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import parquet
-from chiasm.data.sources.parquet import GROUP, ParquetSource, write_parquet
+from chiasm.data.sources.parquet import ParquetSource
+from chiasm.data.writers import GROUP, write_parquet
 
 
 def pixels(index: int) -> np.ndarray:
@@ -61,8 +63,8 @@ def test_pictures_keep_their_bytes(tmp_path: Path) -> None:
 
 
 def test_few_groups_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "GROUP", 4)
-    monkeypatch.setattr(parquet, "KEPT", 2)
+    monkeypatch.setattr(writers, "GROUP", 4)
+    monkeypatch.setattr(parquet, "WINDOW", 4)
     write_parquet(made(40), tmp_path / "x.parquet")
     source = ParquetSource(tmp_path / "x.parquet")
     with ThreadPoolExecutor(4) as pool:

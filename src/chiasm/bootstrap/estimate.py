@@ -7,13 +7,14 @@ from pathlib import Path
 
 from chiasm.bootstrap.describe import Loader, Models, describe
 from chiasm.bootstrap.manifest import Opener
-from chiasm.bootstrap.pack import encoded
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import encode_rows
 from chiasm.bootstrap.store import Store
 from chiasm.bootstrap.worker import threads
+from chiasm.core.errors import MediaError
 from chiasm.data.pairs import Pair
 from chiasm.data.sources import open_source
+from chiasm.data.writers import encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,5 +68,5 @@ def estimate(
 def _size(pair: Pair) -> int:
     try:
         return len(encoded(pair.image))
-    except OSError:
+    except MediaError:
         return 0

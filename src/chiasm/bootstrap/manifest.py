@@ -9,7 +9,7 @@ from pathlib import Path
 from chiasm.bootstrap.pinned import encode, pin
 from chiasm.core.files import write_atomic
 from chiasm.data.pairs import Source
-from chiasm.data.sources import open_source
+from chiasm.data.sources import anchored, open_source
 
 Opener = Callable[[str], Source]
 
@@ -74,7 +74,7 @@ def plan(source: str | Path, folder: Path, *, shard_size: int = 1000, opened: Op
     """
     if shard_size < 1:
         raise ValueError(f"a shard needs at least 1 row, but shard_size is {shard_size}")
-    where = str(Path(source).resolve()) if Path(source).exists() else str(source)
+    where = anchored(source)
     pairs = opened(where)
     if not len(pairs):
         raise ValueError(f"{source} holds no pairs")

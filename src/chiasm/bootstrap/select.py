@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from chiasm.bootstrap.manifest import Opener, Shard
-from chiasm.bootstrap.pack import Form, encoded
 from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
 from chiasm.bootstrap.policy import POLICIES, Choice, Origin, Policy, choose
 from chiasm.bootstrap.run import Progress
 from chiasm.bootstrap.store import Done, Store
+from chiasm.core.errors import MediaError
 from chiasm.core.files import write_atomic
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import open_source
+from chiasm.data.writers import Form, encoded
 
 BOTH = POLICIES["both"]
 
@@ -104,7 +105,7 @@ class _Pairs:
             kept = list(texts)
             try:
                 picture = encoded(self.source[index].image)
-            except OSError:
+            except MediaError:
                 self.unreadable += len(kept)
                 continue
             for choice in kept:

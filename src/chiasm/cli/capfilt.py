@@ -9,7 +9,6 @@ from chiasm.bootstrap import report as page
 from chiasm.bootstrap import run as runs
 from chiasm.bootstrap import select as selection
 from chiasm.bootstrap.estimate import Estimate
-from chiasm.bootstrap.pack import Form
 from chiasm.bootstrap.policy import POLICIES
 from chiasm.bootstrap.run import Summary
 from chiasm.bootstrap.select import Kept
@@ -19,6 +18,7 @@ from chiasm.cli.errors import UsageError
 from chiasm.cli.progress import progress
 from chiasm.data.pairs import Summarised
 from chiasm.data.sources import open_source
+from chiasm.data.writers import Form
 from chiasm.predictor.open import load
 
 

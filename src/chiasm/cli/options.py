@@ -161,7 +161,7 @@ class CapFilt:
     """Pairs in, clean pairs out: plan, run, select and report in one; the same again goes on where it stopped."""
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """A folder of pictures with texts, a .jsonl or .parquet file, or a made source."""
+    """Pairs: a folder, a .jsonl, .csv, .json (COCO), .parquet or .tar file, a pattern, a URL, or a made source."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """A folder: the run goes to OUT/run, the clean pairs to OUT/pairs."""
     model: Annotated[str | None, arg(metavar="MODEL")] = None
@@ -182,7 +182,7 @@ class Plan:
     """Cut a source into shards: what is done, or done again after a crash, as a whole."""
 
     source: Annotated[Positional[str], arg(metavar="SOURCE")]
-    """A folder of pictures with texts, a .jsonl or .parquet file, or a made source."""
+    """Pairs: a folder, a .jsonl, .csv, .json (COCO), .parquet or .tar file, a pattern, a URL, or a made source."""
     run: RunFolder
     """A folder for the plan, and for what will come of it."""
     shard_size: int = 1000

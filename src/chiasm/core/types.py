@@ -77,3 +77,30 @@ class ImageText:
 
     def to(self, device: torch.device | str) -> "ImageText":
         return ImageText(self.images.to(device), self.text.to(device), self.identity.to(device))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Pictures, a question about each, and its right answers: `rows` says whose an answer is, `weights` how right."""
+
+    images: Float[Tensor, "b 3 h w"]
+    question: Text
+    answers: Text
+    rows: Int[Tensor, " n"]
+    weights: Float[Tensor, " n"]
+
+    def to(self, device: torch.device | str) -> "Asked":
+        parts = (self.images, self.question, self.answers, self.rows, self.weights)
+        return Asked(*(part.to(device) for part in parts))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A text beside `k` pictures, and which of a few labels the two deserve."""
+
+    images: Float[Tensor, "b k 3 h w"]
+    text: Text
+    label: Int[Tensor, " b"]
+
+    def to(self, device: torch.device | str) -> "Labelled":
+        return Labelled(self.images.to(device), self.text.to(device), self.label.to(device))

@@ -1,12 +1,11 @@
 """Batches for training, without end and in an order that can be taken up again anywhere.
 
-    (seed, epoch) ─ permutation ─ every `ranks`-th row ─ batches ─ the next epoch's permutation ...
+    (seed, epoch, rank) ─ order ─ batches ─ the next epoch's order ...
 
 A batch is a function of its position in that stream, so a position is all there is to save. Rows
 that cannot be used are passed over, and a batch is filled from the rows after them.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,26 +14,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from chiasm.core.errors import MediaError
-from chiasm.core.types import ImageText, Text
 from chiasm.data.augment import Augment
+from chiasm.data.batches import CAPTIONS, Batch, Form
 from chiasm.data.images import ImageProcessor
+from chiasm.data.order import ALONE, Ordered, Rows, Share, order, shuffled
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.files import Skipped, summary
-from chiasm.data.text import Tokenizer, clean
+from chiasm.data.sources.record import Skipped, summary
+from chiasm.data.text import Tokenizer
 
 MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is decoded anew each epoch
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which rows are ours, when several processes train together."""
-
-    rank: int = 0
-    ranks: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,16 +39,15 @@ class Position:
 @dataclass(frozen=True)
 class _Row:
     id: str
-    square: Tensor  # uint8 [3, r, r]
-    ids: Tensor
-    identity: int
+    squares: Tensor  # uint8 [k, 3, r, r]
+    words: Any  # what the form made of the pair's texts
 
 
 class PairLoader:
-    """Endless batches of exactly `batch` pairs.
+    """Endless batches of exactly `batch` pairs, of the kind that `form` makes.
 
-    Rows of equal cleaned text share one identity. While a batch is in use the next one is made, on
-    another thread; pictures that fit into memory are decoded once. `max_length` counts tokens.
+    While a batch is in use the next one is made, on another thread; pictures that fit into memory are
+    decoded once.
     """
 
     def __init__(
@@ -68,12 +58,12 @@ class PairLoader:
         *,
         batch: int,
         seed: int,
-        max_length: int = 30,
+        form: Form = CAPTIONS,
         augment: Augment | None = None,
-        share: Share = Share(),
+        share: Share = ALONE,
     ) -> None:
         self.source, self.images, self.tokenizer = source, images, tokenizer
-        self.batch, self.seed, self.max_length, self.augment, self.share = batch, seed, max_length, augment, share
+        self.batch, self.seed, self.form, self.augment, self.share = batch, seed, form, augment, share
         self.rows = len(source) // share.ranks
         if batch < 1 or self.rows < 1:
             raise ValueError(f"cannot make batches of {batch} for {share.ranks} processes from {len(source)} pairs")
@@ -82,11 +72,11 @@ class PairLoader:
         self._keep = len(source) * 3 * size * size <= MEMORY
         self._held: dict[int, _Row] = {}
         self._skipped: dict[int, Skipped] = {}
-        self._order: tuple[int, Sequence[int]] = (-1, ())
+        self._order: tuple[int, Rows] = (-1, ())
         self._position = Position()
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: Future[tuple[ImageText, Position]] | None = None
+        self._next: Future[tuple[Batch, Position]] | None = None
 
     @property
     def epoch_steps(self) -> int:
@@ -101,7 +91,7 @@ class PairLoader:
     def __iter__(self) -> "PairLoader":
         return self
 
-    def __next__(self) -> ImageText:
+    def __next__(self) -> Batch:
         made = self._next or self._maker.submit(self._make, self._position)
         self._next = None
         batch, self._position = made.result()
@@ -122,7 +112,7 @@ class PairLoader:
             )
         self._position, self._next = Position(state["epoch"], state["cursor"]), None
 
-    def _make(self, position: Position) -> tuple[ImageText, Position]:
+    def _make(self, position: Position) -> tuple[Batch, Position]:
         """The batch at a position, and the position after it."""
         held = self._held if self._keep else {}
         rows: list[tuple[int, _Row]] = []  # epoch, row
@@ -130,8 +120,7 @@ class PairLoader:
         while len(rows) < self.batch:
             asked: list[tuple[int, int]] = []
             for _ in range(self.batch - len(rows)):
-                order = self._permutation(position.epoch)
-                asked.append((position.epoch, order[position.cursor]))
+                asked.append((position.epoch, self._rows(position.epoch)[position.cursor]))
                 step = position.cursor + 1
                 position = Position(position.epoch, step) if step < self.rows else Position(position.epoch + 1)
             self._read(sorted({row for _, row in asked} - held.keys() - self._skipped.keys()), held)
@@ -142,48 +131,38 @@ class PairLoader:
             rows += good
         return self._collate(rows), position
 
-    def _permutation(self, epoch: int) -> Sequence[int]:
-        """Our rows in the epoch's order; processes leave out the same remainder."""
+    def _rows(self, epoch: int) -> Rows:
+        """Our rows in the epoch's order; what is decoded once may come from anywhere."""
         if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(chance("order", self.seed, epoch).getrandbits(63))
-            rows = torch.randperm(len(self.source), generator=generator)
-            share = self.share
-            self._order = (epoch, rows[: self.rows * share.ranks][share.rank :: share.ranks].tolist())
+            free = self._keep and not isinstance(self.source, Ordered)
+            where = (self.seed, epoch, self.share)
+            self._order = (epoch, shuffled(len(self.source), *where) if free else order(self.source, *where))
         return self._order[1]
 
     def _read(self, rows: Sequence[int], held: dict[int, _Row]) -> None:
         """Put what can be used of some rows into `held`; name the rest."""
         pairs = [self.source[row] for row in rows]  # one after the other: a source need not know threads
-        words = [clean(pair.text) for pair in pairs]
-        text = self.tokenizer.encode(words, max_length=self.max_length)
-        squares = self._decoders.map(self._decode, rows, pairs)
-        for i, (row, pair, square) in enumerate(zip(rows, pairs, squares, strict=True)):
-            if isinstance(square, Tensor) and words[i]:
-                held[row] = _Row(pair.id, square, text.ids[i][text.mask[i]], _identity(words[i]))
+        words = self.form.read(pairs, self.tokenizer)
+        pictures = self._decoders.map(self._decode, rows, pairs)
+        for row, pair, said, squares in zip(rows, pairs, words, pictures, strict=True):
+            if isinstance(squares, str) or isinstance(said, str):
+                self._skipped[row] = Skipped(pair.id, said if isinstance(said, str) else squares)
             else:
-                self._skipped[row] = Skipped(pair.id, "no text" if isinstance(square, Tensor) else square)
+                held[row] = _Row(pair.id, squares, said)
 
     def _decode(self, row: int, pair: Pair) -> Tensor | str:
         try:
-            return self._reader.read(pair.image, index=row)
+            return torch.stack([self._reader.read(picture, index=row) for picture in self.form.pictures(pair)])
         except MediaError as error:
             return error.reason
 
-    def _collate(self, rows: Sequence[tuple[int, _Row]]) -> ImageText:
+    def _collate(self, rows: Sequence[tuple[int, _Row]]) -> Batch:
         squares = torch.stack([self._view(epoch, row) for epoch, row in rows])
-        ids = [row.ids for _, row in rows]
-        lengths = torch.tensor([len(row) for row in ids])
-        padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.markers.pad)
-        mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        identity = torch.tensor([row.identity for _, row in rows])
-        return ImageText(self.images.normalise(squares), Text(padded, mask), identity)
+        images = self.images.normalise(squares.flatten(0, 1)).view(squares.shape)
+        return self.form.batch(images, [row.words for _, row in rows], self.tokenizer.markers.pad)
 
     def _view(self, epoch: int, row: _Row) -> Tensor:
         if self.augment is None:
-            return row.square
-        return self.augment(row.square, self.images.pixels.size, chance("view", self.seed, epoch, row.id))
-
-
-def _identity(text: str) -> int:
-    """63 bits that are the same for equal texts, in any process."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+            return row.squares
+        rng, size = chance("view", self.seed, epoch, row.id), self.images.pixels.size
+        return torch.stack([self.augment(square, size, rng) for square in row.squares])

@@ -12,14 +12,16 @@ import numpy as np
 class Pair:
     """A picture and its text, not yet decoded.
 
-    `image` is a path, an encoded file's bytes, or pixels (uint8, `[h, w, 3]`). `tags` are facts that
-    travel along and that JSON can hold: `human`, `noise` (its kind, "" for none), `truth`, `facts`.
+    `image` is a path, an encoded file's bytes, or pixels (uint8, `[h, w, 3]`), and so is `second`,
+    where a text is about two pictures. `tags` are facts that travel along and that JSON can hold:
+    `human`, `noise` (its kind, "" for none), `truth`, `facts`; `question`, `answers`, `label`.
     """
 
     id: str
     image: Path | bytes | np.ndarray
     text: str
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    second: Path | bytes | np.ndarray | None = None
 
 
 @runtime_checkable

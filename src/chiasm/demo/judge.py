@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from chiasm.bootstrap.pack import encoded
 from chiasm.bootstrap.sidecar import Row, Status
 from chiasm.bootstrap.store import Store
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import open_source
 from chiasm.data.sources.chance import chance
 from chiasm.data.text import clean
+from chiasm.data.writers import encoded
 from chiasm.demo.results import CaptionerQuality, Example, FilterQuality, Judged, Pairs
 from chiasm.evaluation.filtering import THRESHOLD, auc, by_kind, histogram, precision, roc, sensitivity
 

@@ -15,7 +15,7 @@ from chiasm.data.noise import Noise
 from chiasm.data.pairs import Source
 from chiasm.data.sources import emoji, emoji_names, open_source, world
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.compose import Subset
+from chiasm.data.sources.compose import subset
 from chiasm.demo.options import DemoOptions
 from chiasm.evaluation.captioning import Facts
 
@@ -94,5 +94,5 @@ def _own(options: DemoOptions, seed: int) -> Pictures:
             f"{options.pictures} has {len(web)} noisy, {len(human)} trusted and {len(test)} test pairs, "
             'but the demo needs 10 of each: add pairs, or mark trusted ones with "human": true'
         )
-    parts = {name: Subset(source, part) for name, part in (("web", web), ("human", human), ("test", test))}
+    parts = {name: subset(source, part) for name, part in (("web", web), ("human", human), ("test", test))}
     return Pictures(web=parts["web"], human=parts["human"], tests={"test": parts["test"]}, parse=lambda _: {})

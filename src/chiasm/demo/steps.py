@@ -29,8 +29,9 @@ from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Source
 from chiasm.data.sources.compose import Chain
-from chiasm.data.sources.parquet import ParquetSource, write_parquet
+from chiasm.data.sources.parquet import ParquetSource
 from chiasm.data.text import Tokenizer
+from chiasm.data.writers import write_parquet
 from chiasm.demo.judge import counted
 from chiasm.demo.measure import measure
 from chiasm.demo.options import DemoOptions

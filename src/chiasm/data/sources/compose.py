@@ -1,9 +1,15 @@
 """Sources made of sources."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Protocol, runtime_checkable
 
+from chiasm.data.order import shards_of
 from chiasm.data.pairs import Pair, Source
+
+PIECE = 16  # rows
 
 
 class Chain:
@@ -27,6 +33,32 @@ class Chain:
     def fingerprint(self) -> str:
         return _digest([part.fingerprint for part in self.parts])
 
+    @property
+    def shards(self) -> Sequence[range]:
+        """Those of the parts; of a part that does not care, a few rows each."""
+        own = [shards_of(part) for part in self.parts]
+        if not any(own):
+            return ()
+        starts = [0, *accumulate(map(len, self.parts))]
+        pieces = [shards or _pieces(len(part)) for shards, part in zip(own, self.parts, strict=True)]
+        return [
+            range(start + rows.start, start + rows.stop)
+            for start, ranges in zip(starts, pieces, strict=False)
+            for rows in ranges
+        ]
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A source that knows better than `Subset` what some of its rows are."""
+
+    def subset(self, rows: Sequence[int]) -> Source: ...
+
+
+def subset(source: Source, rows: Sequence[int]) -> Source:
+    """Some rows of a source, in a given order."""
+    return source.subset(rows) if isinstance(source, Divisible) else Subset(source, rows)
+
 
 class Subset:
     """Some rows of a source, in a given order."""
@@ -43,6 +75,17 @@ class Subset:
     @property
     def fingerprint(self) -> str:
         return _digest([self.source.fingerprint, *map(str, self.rows)])
+
+    @property
+    def shards(self) -> Sequence[range]:
+        """Runs of rows that lie in one shard of the source."""
+        starts = [rows.start for rows in sorted(shards_of(self.source), key=lambda rows: rows.start)]
+        cuts = [i for i, (a, b) in enumerate(pairwise(bisect_right(starts, row) for row in self.rows), 1) if a != b]
+        return [range(*ends) for ends in pairwise([0, *cuts, len(self.rows)])] if starts and self.rows else ()
+
+
+def _pieces(rows: int) -> Sequence[range]:
+    return [range(start, min(start + PIECE, rows)) for start in range(0, rows, PIECE)]
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -1,0 +1,92 @@
+"""What a record of other people's data says: which key is the picture, which the words; and what was left out."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+IMAGE_KEYS = ("image", "file_name", "filepath", "image_path")
+TEXT_KEYS = ("text", "caption", "captions", "title")
+QUESTION, SECOND = "question", "second"  # a text where there is no other; a second picture
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A pair that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+def summary(skipped: Iterable[Skipped], *, named: int = 3) -> str:
+    """`2 x no text (a.jpg, b.jpg); 1 x duplicate id (17)`, or "" for nothing."""
+    by_reason: dict[str, list[str]] = {}
+    for each in skipped:
+        by_reason.setdefault(each.reason, []).append(each.id)
+    return "; ".join(
+        f"{len(ids)} x {reason} ({', '.join(ids[:named])}{', ...' if len(ids) > named else ''})"
+        for reason, ids in by_reason.items()
+    )
+
+
+def picture_of(record: Mapping[str, Any]) -> str:
+    """The picture's place as it is written there."""
+    for key in IMAGE_KEYS:
+        if isinstance(record.get(key), str) and (name := whole(record[key]).strip()):
+            return name
+    raise ValueError("no picture named")
+
+
+def texts_of(record: Mapping[str, Any]) -> list[str]:
+    """What the first key of `TEXT_KEYS` that says something says: one text, or several; none for nothing."""
+    for key in (*TEXT_KEYS, QUESTION):
+        told = record.get(key)
+        words = [whole(each).strip() for each in (told if isinstance(told, list) else [told]) if isinstance(each, str)]
+        if found := [each for each in words if each]:
+            return found
+    return []
+
+
+def tags_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything else."""
+    return {key: value for key, value in record.items() if key not in ("id", SECOND, *IMAGE_KEYS, *TEXT_KEYS)}
+
+
+def numbered(name: str, number: int) -> str:
+    """`a.jpg`, `a.jpg#2`, ...: the ids of several texts of one picture; the first is number 1."""
+    return name if number < 2 else f"{name}#{number}"
+
+
+def parsed(content: bytes) -> dict[str, Any]:
+    """A JSON object."""
+    entry = parsed_json(content)
+    if not isinstance(entry, dict):
+        raise ValueError("JSON, but no object")  # noqa: TRY004 data of others, not a caller's mistake
+    return entry
+
+
+def parsed_json(content: bytes) -> Any:
+    """JSON of any kind."""
+    text = decoded(content)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("broken JSON") from error
+
+
+def decoded(content: bytes) -> str:
+    """Text, with a byte order mark or without."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8") from error
+
+
+def whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can smuggle in and no file can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """What went wrong, without the place."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
