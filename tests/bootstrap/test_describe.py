@@ -11,6 +11,7 @@ from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Row, Status, seed_of
 from chiasm.core.results import Caption
 from chiasm.data.pairs import Pair
+from chiasm.data.quality import look
 from chiasm.data.text import clean
 
 SETTINGS = Settings(captioner="model", filter="model", seed=5)
@@ -40,13 +41,17 @@ def test_a_batch_says_what_a_slow_loop_says() -> None:
     pairs = [Pair(f"p{i}", pixels(i), f"Text {i}!") for i in range(5)]
     for i, row in enumerate(rows(pairs)):
         picture, seed = raw(pixels(i)), seed_of(5, f"p{i}")
-        said = f"caption {share(picture, seed, 'nucleus', 0.9, 20):.6f}"
-        assert (row.id, row.web, row.synthetic, row.seed, row.status) == (f"p{i}", f"Text {i}!", said, seed, Status.OK)
-        assert row.logprob == -share(picture, seed)
+        said = f"caption {share(picture, '', seed, 'nucleus', 0.9, 20):.6f}"
+        (synthetic,) = row.synthetic
+        assert (row.id, row.web, row.seed, row.status) == (f"p{i}", f"Text {i}!", seed, Status.OK)
+        assert (synthetic.text, synthetic.prompt, synthetic.seed) == (said, "", seed)
+        assert synthetic.logprob == -share(picture, seed)
         assert row.web_itm == pytest.approx(share(picture, f"text {i}"), abs=1e-6)
-        assert row.synthetic_itm == pytest.approx(share(picture, clean(said)), abs=1e-6)
+        assert synthetic.itm == pytest.approx(share(picture, clean(said)), abs=1e-6)
         assert row.web_itc == pytest.approx(2 * row.web_itm - 1, abs=1e-6)
-        assert row.synthetic_itc == pytest.approx(2 * row.synthetic_itm - 1, abs=1e-6)
+        assert synthetic.itc == pytest.approx(2 * synthetic.itm - 1, abs=1e-6)
+        assert (row.width, row.height, row.language) == (5, 4, "")
+        assert (row.blur, row.hash) == (look(pixels(i)).blur, look(pixels(i)).hash)
 
 
 def test_what_is_wrong_with_a_pair_is_its_own_affair(tmp_path: Any) -> None:
@@ -67,22 +72,22 @@ def test_what_is_wrong_with_a_pair_is_its_own_affair(tmp_path: Any) -> None:
     found = dict(zip(bad, described[1:-1], strict=True))
     assert all(found[name].error for name in ("broken", "empty file", "missing"))
     assert found["late"].error == "the model cannot read it"
-    assert (found["broken"].synthetic, found["broken"].web_itm) == ("", None)
-    assert (found["human"].synthetic, found["human"].web_itm) == ("", None)
+    assert (found["broken"].synthetic, found["broken"].web_itm, found["broken"].hash) == ((), None, None)
+    assert (found["human"].synthetic, found["human"].web_itm) == ((), None)
     assert found["blank"].synthetic
-    assert found["blank"].synthetic_itm is not None
+    assert found["blank"].synthetic[0].itm is not None
     assert found["blank"].web_itm is None
 
 
 def test_a_model_that_says_nothing() -> None:
     (row,) = rows([Pair("a", pixels(0), "text")], Silent())
-    assert (row.status, row.synthetic, row.synthetic_itm) == (Status.EMPTY_CAPTION, "", None)
+    assert (row.status, row.synthetic[0].text, row.synthetic[0].itm) == (Status.EMPTY_CAPTION, "", None)
     assert row.web_itm is not None
 
 
 def test_a_filter_without_a_matching_head() -> None:
     (row,) = rows([Pair("a", pixels(0), "text")], Model(), Contrast())
-    assert row.web_itm is row.synthetic_itm is None
+    assert row.web_itm is row.synthetic[0].itm is None
     assert row.web_itc == pytest.approx(share(raw(pixels(0)), "text"))
 
 

@@ -49,8 +49,8 @@ def test_the_tally_says_what_a_slow_loop_says(tmp_path: Path) -> None:
     assert tally.statuses == {Status.OK: 37, Status.DECODE_ERROR: 1, Status.HUMAN: 1, Status.EMPTY_TEXT: 1}
     dropped = sorted((row for row in rows if row.web_itm is not None and row.web_itm < 0.5), key=lambda r: -r.web_itc)
     assert [one.row for one in tally.near_but_dropped] == dropped[:SHOWN]
-    both = [row for row in rows if row.web_itm is not None and row.synthetic_itm is not None]
-    chosen = [row for row in both if row.web_itm < 0.5 <= row.synthetic_itm]
+    both = [row for row in rows if row.web_itm is not None and row.synthetic]
+    chosen = [row for row in both if row.web_itm < 0.5 <= row.synthetic[0].itm]
     verdicts = Verdicts(web=False, synthetic=True)
     assert tally.verdicts[verdicts] == len(chosen)
     assert [one.row for one in tally.examples[verdicts]] == sorted(chosen, key=lambda row: row.seed)[:SHOWN]

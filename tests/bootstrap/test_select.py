@@ -69,10 +69,9 @@ def slow(folder: Path, policy: str, threshold: float = 0.5) -> list[tuple[str, s
             kept.append((f"{row.id}#web", row.web))
         if policy in ("filter", "both") and row.web_itm is not None and row.web_itm >= threshold:
             kept.append((f"{row.id}#web", row.web))
-        if policy == "captioner" and row.synthetic:
-            kept.append((f"{row.id}#syn", row.synthetic))
-        if policy == "both" and row.synthetic_itm is not None and row.synthetic_itm >= threshold:
-            kept.append((f"{row.id}#syn", row.synthetic))
+        for said in row.synthetic:
+            if policy == "captioner" or (policy == "both" and said.itm is not None and said.itm >= threshold):
+                kept.append((f"{row.id}#syn", said.text))
     return kept
 
 
@@ -99,7 +98,7 @@ def test_pictures_and_tags_travel_along(tmp_path: Path) -> None:
     assert np.array_equal(picture, pixels(8))
     row = next(row for row in all_rows(folder) if row.id == "p8")
     assert pairs["p8#web"].tags == {"noise": "swapped", "truth": "x", "origin": "web", "itm": row.web_itm}
-    assert pairs["p8#syn"].tags == {"truth": "x", "origin": "synthetic", "itm": row.synthetic_itm}
+    assert pairs["p8#syn"].tags == {"truth": "x", "origin": "synthetic", "itm": row.synthetic[0].itm}
     assert pairs["p2"].tags == {"human": True}
 
 
@@ -192,7 +191,10 @@ def test_a_shard_that_was_done_again_is_selected_again(tmp_path: Path) -> None:
     store.write(
         shard, [replace(row, web_itm=None, status=Status.DECODE_ERROR) for row in store.rows(shard, done)], SETTINGS
     )
-    assert pick(folder, out).pairs == Kept(pairs=pick(folder, tmp_path / "new").pairs, unreadable=0, missing=()).pairs
+    assert (
+        pick(folder, out).pairs
+        == Kept(pairs=pick(folder, tmp_path / "new").pairs, copies=0, unreadable=0, missing=()).pairs
+    )
     assert files(out) == files(tmp_path / "new")
 
 
@@ -203,7 +205,7 @@ def test_a_picture_that_went_away_is_counted_and_tried_again(tmp_path: Path) -> 
     kept = pick(folder, out, "none")
     assert (kept.unreadable, kept.pairs) == (1, {"web": 5})
     Image.fromarray(pixels(1)).save(tmp_path / "missing.jpg")
-    assert pick(folder, out, "none") == Kept(pairs={"web": 5, "human": 1}, unreadable=0, missing=())
+    assert pick(folder, out, "none") == Kept(pairs={"web": 5, "human": 1}, copies=0, unreadable=0, missing=())
 
 
 def test_a_filter_without_a_matching_head_cannot_decide(tmp_path: Path) -> None:

@@ -69,8 +69,10 @@ def report(folder: Path, *, threshold: float = 0.5, opened: Opener = open_source
 
 def _opening(store: Store) -> Html:
     settings = store.settings
+    captions = settings["captions"] * len(settings["prompts"])
+    wrote = "a caption" if captions == 1 else f"{captions} captions"
     return join(
-        f"{store.manifest.rows:,} pairs: ", code(settings["captioner"]), " wrote a caption for each picture ",
+        f"{store.manifest.rows:,} pairs: ", code(settings["captioner"]), f" wrote {wrote} for each picture ",
         f"({settings['strategy']}, p = {settings['top_p']}), ", code(settings["filter"]),
         " judged the web's text and its own.",
     )  # fmt: skip
@@ -142,10 +144,10 @@ def _cards(examples: Iterable[Example] | Few, tally: Tally, source: Source) -> H
 
 
 def _card(row: Row, drawing: Content, threshold: float) -> Html:
-    texts = (
+    texts = [
         ("web", row.web, row.web_itm, row.web_itc),
-        ("synthetic", row.synthetic, row.synthetic_itm, row.synthetic_itc),
-    )
+        *(("synthetic", said.text, said.itm, said.itc) for said in row.synthetic),
+    ]
     lines = [
         part
         for name, text, itm, itc in texts

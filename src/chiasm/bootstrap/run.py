@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chiasm.bootstrap.crew import alone, together
 from chiasm.bootstrap.describe import Loader
-from chiasm.bootstrap.manifest import Opener, Shard
+from chiasm.bootstrap.manifest import WHOLE, Opener, Part, Shard
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Status
 from chiasm.bootstrap.store import Store
@@ -40,10 +40,13 @@ def run(
     load: Loader,
     workers: int = 1,
     attempts: int = 3,
+    part: Part = WHOLE,
     opened: Opener = open_source,
     progress: Progress | None = None,
 ) -> Summary:
-    """Caption and judge every pair of a planned folder.
+    """Caption and judge every pair of a planned folder, or of one job's part of it.
+
+    Jobs that share a folder need not know of each other: what one writes no other one does.
 
     `load` makes a `Captioner` or a `Matcher` of a name in the settings; with several workers it
     must be a function that other processes can import. Models are not loaded when nothing is left
@@ -54,45 +57,46 @@ def run(
     for name, value in (("workers", workers), ("attempts", attempts)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, but is {value}")
-    store = Store(folder)
+    store = Store(folder, part)
     store.begin(settings)
     store.tidy()
     queue = _Queue(store, attempts, progress)
     if len(queue):
         crew = alone if workers == 1 else together(workers)
-        crew(Job(folder=folder, settings=settings, load=load, opened=opened), queue)
+        crew(Job(folder=folder, settings=settings, part=part, load=load, opened=opened), queue)
     store.tidy()
-    return summary(folder)
+    return summary(folder, part)
 
 
-def summary(folder: Path) -> Summary:
-    """How far a run is."""
-    store = Store(folder)
-    finished = dict(store.finished())
-    statuses = Counter[str]()
-    for done in finished.values():
-        statuses.update(done.statuses)
-    shards = store.manifest.shards
-    tried = tuple(shard.id for shard in shards if shard not in finished and store.attempts(shard))
-    return Summary(shards=len(shards), done=len(finished), quarantined=tried, statuses=dict(sorted(statuses.items())))
+def summary(folder: Path, part: Part = WHOLE) -> Summary:
+    """How far a run is, or one job's part of it."""
+    store = Store(folder, part)
+    count, statuses, tried = 0, Counter[str](), list[int]()
+    for shard in store.shards:
+        if done := store.done(shard):
+            count += 1
+            statuses.update(done.statuses)
+        elif store.attempts(shard):
+            tried.append(shard.id)
+    return Summary(
+        shards=len(store.shards), done=count, quarantined=tuple(tried), statuses=dict(sorted(statuses.items()))
+    )
 
 
-def retry(folder: Path, status: str) -> int:
+def retry(folder: Path, status: str, part: Part = WHOLE) -> int:
     """Let the next run do again each shard that has a row of this status, or is `quarantined`; how many.
 
     Good rows of such a shard come out as they were.
     """
     if status not in (known := [*(one.value for one in Status), QUARANTINED]):
         raise unknown("status", status, known)
-    store = Store(folder)
-    finished = dict(store.finished())
-    if status == QUARANTINED:
-        chosen = [shard for shard in store.manifest.shards if shard not in finished and store.attempts(shard)]
-    else:
-        chosen = [shard for shard, done in finished.items() if done.statuses.get(status)]
-    for shard in chosen:
-        store.reopen(shard)
-    return len(chosen)
+    store, opened = Store(folder, part), 0
+    for shard in store.shards:
+        done = store.done(shard)
+        if done.statuses.get(status) if done else status == QUARANTINED and store.attempts(shard):
+            store.reopen(shard)
+            opened += 1
+    return opened
 
 
 class _Queue:
@@ -100,10 +104,11 @@ class _Queue:
 
     def __init__(self, store: Store, attempts: int, progress: Progress | None) -> None:
         self.store, self.attempts, self.progress = store, attempts, progress
-        shards = store.manifest.shards
-        open_ones = [shard for shard in shards if not store.done(shard)]
-        self.waiting = deque(shard for shard in open_ones if len(store.attempts(shard)) < attempts)
-        self.settled, self.total = len(shards) - len(self.waiting), len(shards)
+        self.waiting = deque(
+            shard for shard in store.shards if not store.done(shard) and len(store.attempts(shard)) < attempts
+        )
+        self.total = len(store.shards)
+        self.settled = self.total - len(self.waiting)
         self._tell()
 
     def __len__(self) -> int:
