@@ -70,7 +70,7 @@ class Model:
     def __init__(self, marker: Path | None = None, pause: float = 0.0, batches: list[int] | None = None) -> None:
         self.marker, self.pause, self.batches = marker, pause, batches if batches is not None else []
 
-    def caption(  # noqa: PLR0913 - as the protocol has it
+    def caption(
         self,
         images: Sequence[Any],
         *,

@@ -69,9 +69,11 @@ def slow(folder: Path, policy: str, threshold: float = 0.5) -> list[tuple[str, s
             kept.append((f"{row.id}#web", row.web))
         if policy in ("filter", "both") and row.web_itm is not None and row.web_itm >= threshold:
             kept.append((f"{row.id}#web", row.web))
-        for said in row.synthetic:
-            if policy == "captioner" or (policy == "both" and said.itm is not None and said.itm >= threshold):
-                kept.append((f"{row.id}#syn", said.text))
+        kept += [
+            (f"{row.id}#syn", said.text)
+            for said in row.synthetic
+            if policy == "captioner" or (policy == "both" and said.itm is not None and said.itm >= threshold)
+        ]
     return kept
 
 

@@ -68,6 +68,11 @@ def run(
     return summary(folder, part)
 
 
+def begin(folder: Path, settings: Settings, part: Part = WHOLE) -> None:
+    """Hold a planned folder to these settings: an error if it was begun with others."""
+    Store(folder, part).begin(settings)
+
+
 def summary(folder: Path, part: Part = WHOLE) -> Summary:
     """How far a run is, or one job's part of it."""
     store = Store(folder, part)

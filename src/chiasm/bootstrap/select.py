@@ -30,7 +30,7 @@ class Selection:
     """The kept pairs as a `Source`, straight from a run folder: to train on without writing them."""
 
     def __init__(self, folder: Path, policy: Policy = BOTH, *, opened: Opener = open_source) -> None:
-        store = Store(folder)
+        store = _told(Store(folder), policy)
         self.source = store.manifest.open(opened)
         finished = dict(store.finished())
         copies = _copies(store, finished, policy)
@@ -79,7 +79,7 @@ def select(
     As in `run`, a `.done` record follows the file that it vouches for. Shards that `run` finishes
     later are added by the next call.
     """
-    store = Store(folder)
+    store = _told(Store(folder), policy)
     pin(out / "selection.json", _record(policy) | {"form": form.value, "source": store.manifest.fingerprint})
     source = store.manifest.open(opened)
     finished = dict(store.finished())
@@ -95,6 +95,16 @@ def select(
             progress(settled, len(finished))
     missing = tuple(shard.id for shard in store.manifest.shards if shard not in finished)
     return Kept(pairs=dict(counts), copies=len(copies), unreadable=unreadable, missing=missing)
+
+
+def _told(store: Store, policy: Policy) -> Store:
+    """The run, if it looked at all that the policy asks about."""
+    if policy.standards.languages and not store.settings["languages"]:
+        raise ValueError(
+            f"texts in {', '.join(policy.standards.languages)} are asked for, but {store.folder} was run without telling "
+            "languages; run with --languages, into a new folder"
+        )
+    return store
 
 
 def _copies(store: Store, finished: Mapping[Shard, Done], policy: Policy) -> Container[int]:

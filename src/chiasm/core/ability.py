@@ -99,6 +99,7 @@ class Adapts(Protocol):
         ...
 
 
+@runtime_checkable
 class Captioner(Protocol):
     """Says what is on pictures, continuing the prompt that each has; a sequence of seeds gives every row its own."""
 
@@ -114,6 +115,7 @@ class Captioner(Protocol):
     ) -> list[Caption]: ...
 
 
+@runtime_checkable
 class Matcher(Protocol):
     """Tells how well text `i` fits picture `i`."""
 
