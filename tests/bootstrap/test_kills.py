@@ -2,17 +2,16 @@
 
 import multiprocessing
 import os
-import random
 import signal
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from capfilt_fakes import load, open_lines, plain_rows, write_source
 
-from chiasm.bootstrap import crew
 from chiasm.bootstrap.manifest import plan
 from chiasm.bootstrap.run import Summary, run, summary
 from chiasm.bootstrap.select import select
@@ -61,35 +60,36 @@ def ended(process: int) -> bool:
     return os.waitpid(process, os.WNOHANG)[0] == process
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_two_hundred_random_kills(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whom death takes, the run or one of its workers, and when, is drawn from a seed."""
-    fork = multiprocessing.get_context("fork")
-    monkeypatch.setattr(crew.multiprocessing, "get_context", lambda _: fork)
-    source = write_source(tmp_path / "source", plain_rows(3 * SHARDS))
-    whole, folder = planned(tmp_path / "whole", source), planned(tmp_path / "run", source)
-    start = time.perf_counter()
-    go(whole, workers)
-    life = (time.perf_counter() - start) / KILLS  # of which some goes into beginning anew
-    rng, kills, lives, process = random.Random(workers), 0, 1, begun(folder, workers)
+def tormented(folder: Path, workers: int, life: float) -> None:
+    """A run that dies, as a whole or by a worker, at moments drawn from a seed, and is started again each time."""
+    rng, kills, process = np.random.default_rng(workers), 0, begun(folder, workers)
     while kills < KILLS:
         time.sleep(rng.uniform(0, 2 * life))
         if ended(process):  # a worker died before it was ready, which ends a run
             assert not summary(folder).complete, f"done after {kills} kills"
-            lives, process = lives + 1, begun(folder, workers)
+            process = begun(folder, workers)
             continue
-        victim = rng.choice(family(process))
+        victim = int(rng.choice(family(process)))
         os.kill(victim, signal.SIGKILL)
         kills += 1
         if victim == process:
             os.waitpid(process, 0)
-            lives, process = lives + 1, begun(folder, workers)
+            process = begun(folder, workers)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    left = summary(folder)
-    print(f"{workers} workers: {kills} kills, {lives} lives, {left.done} of {SHARDS} shards done by then")
-    assert 0 < left.done < SHARDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_two_hundred_random_kills(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: fork)
+    source = write_source(tmp_path / "source", plain_rows(3 * SHARDS))
+    whole, folder = planned(tmp_path / "whole", source), planned(tmp_path / "run", source)
+    start = time.perf_counter()
+    go(whole, workers)
+    tormented(folder, workers, life=(time.perf_counter() - start) / KILLS)  # of which a new start takes its share
+    assert 0 < summary(folder).done < SHARDS
     assert go(folder, workers).complete
     assert files(folder) == files(whole)
     chosen: dict[str, Any] = {"opened": open_lines}

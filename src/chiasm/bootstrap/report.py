@@ -135,12 +135,12 @@ def _rows(tally: Tally) -> Section:
     total = sum(tally.statuses.values())
     counted = [[status.value, _count(n), _percent(n, total)] for status, n in sorted(tally.statuses.items())]
     table = html(Table([Column("status"), Column("rows"), Column("share")], counted))
-    told = [join(code(one.row.id), ": ", _short(one.row.error)) for one in tally.errors]
+    told = [join(code(one.row.id), ": ", short(one.row.error)) for one in tally.errors]
     return Section("How rows ended", [table, *([paragraph("The first that failed:"), bullets(*told)] if told else [])])
 
 
 def _cards(examples: Iterable[Example] | Few, tally: Tally, source: Source) -> Html:
-    return grid(*(_card(one.row, _thumbnail(source, one.index), tally.threshold) for one in examples))
+    return grid(*(_card(one.row, thumbnail(source, one.index), tally.threshold) for one in examples))
 
 
 def _card(row: Row, drawing: Content, threshold: float) -> Html:
@@ -151,12 +151,13 @@ def _card(row: Row, drawing: Content, threshold: float) -> Html:
     lines = [
         part
         for name, text, itm, itc in texts
-        for part in (element("dt", name), element("dd", _short(text), *_badges(itm, itc, threshold)))
+        for part in (element("dt", name), element("dd", short(text), *badges(itm, itc, threshold)))
     ]
     return join(drawing, element("dl", *lines))
 
 
-def _badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[Content]:
+def badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[Content]:
+    """What the filter says of a text."""
     if itm is not None:
         kept = itm >= threshold
         yield badge(f"{'kept' if kept else 'dropped'} {itm:.2f}", Tone.GOOD if kept else Tone.BAD)
@@ -164,7 +165,8 @@ def _badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[
         yield badge(f"cosine {itc:.2f}")
 
 
-def _thumbnail(source: Source, index: int) -> Content:
+def thumbnail(source: Source, index: int) -> Content:
+    """The picture of a row, or why there is none."""
     pair = source[index]
     try:
         image = Image.fromarray(decode(pair.image))
@@ -193,5 +195,6 @@ def _share(judged: Judged) -> str:
     return f"{judged.kept / total:.0%}" if total else "none"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """As much of a text as a card takes."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"

@@ -101,8 +101,8 @@ def _told(store: Store, policy: Policy) -> Store:
     """The run, if it looked at all that the policy asks about."""
     if policy.standards.languages and not store.settings["languages"]:
         raise ValueError(
-            f"texts in {', '.join(policy.standards.languages)} are asked for, but {store.folder} was run without telling "
-            "languages; run with --languages, into a new folder"
+            f"texts in {', '.join(policy.standards.languages)} are asked for, but {store.folder} was run without "
+            "telling languages; plan and run with --languages into a new folder"
         )
     return store
 

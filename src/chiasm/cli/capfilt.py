@@ -7,8 +7,10 @@ from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
+from chiasm.bootstrap import agreement as agreements
 from chiasm.bootstrap import capfilt, manifest
 from chiasm.bootstrap import report as page
+from chiasm.bootstrap import review as reviews
 from chiasm.bootstrap import run as runs
 from chiasm.bootstrap import select as selection
 from chiasm.bootstrap.estimate import Estimate, estimate
@@ -99,6 +101,26 @@ def select(asked: options.Select) -> None:
 def report(asked: options.Report) -> None:
     """Write the page."""
     print(page.report(asked.run, threshold=asked.threshold))
+
+
+def review(asked: options.Review) -> None:
+    """Draw texts, show them, ask about them."""
+    sheet = reviews.review(asked.run, asked.out, sample=asked.sample, threshold=asked.threshold, seed=asked.seed)
+    print(f"{asked.out / 'review.html'} shows the texts; write yes or no into {sheet}, column 'right'")
+
+
+def agreement(asked: options.Agreement) -> None:
+    """Hold the filter against a person."""
+    for one in agreements.agreement(asked.sheet):
+        told = [
+            f"{words} {share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
+            for words, share in (
+                ("of what it keeps is right:", one.precision),
+                ("of what is right it keeps:", one.recall),
+            )
+            if share
+        ]
+        print(f"{one.origin}: {one.judged} texts judged; {'; '.join(told) or 'too few to tell'}")
 
 
 def _tell_source(where: str | Path) -> None:
