@@ -42,7 +42,7 @@ def estimate(
     Workers are taken to run at full speed side by side; loading the models is not counted.
     """
     store = Store(folder, part)
-    left = [shard for shard in store.shards if not store.done(shard)]
+    left = [one.shard for one in store.standing() if not one.done]
     rows = sum(shard.stop - shard.start for shard in left)
     if not rows:
         return Estimate(rows=0, sample=0, seconds=0.0, sidecar_bytes=0, pair_bytes=0)

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chiasm.bootstrap.crew import alone, together
@@ -10,7 +10,7 @@ from chiasm.bootstrap.describe import Loader
 from chiasm.bootstrap.manifest import WHOLE, Opener, Part, Shard
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Status
-from chiasm.bootstrap.store import Store
+from chiasm.bootstrap.store import Done, Standing, Store
 from chiasm.bootstrap.worker import Job
 from chiasm.core.errors import unknown
 from chiasm.data.sources import open_source
@@ -59,13 +59,11 @@ def run(
             raise ValueError(f"{name} must be at least 1, but is {value}")
     store = Store(folder, part)
     store.begin(settings)
-    store.tidy()
     queue = _Queue(store, attempts, progress)
     if len(queue):
         crew = alone if workers == 1 else together(workers)
         crew(Job(folder=folder, settings=settings, part=part, load=load, opened=opened), queue)
-    store.tidy()
-    return summary(folder, part)
+    return queue.tally.summary()
 
 
 def begin(folder: Path, settings: Settings, part: Part = WHOLE) -> None:
@@ -75,17 +73,10 @@ def begin(folder: Path, settings: Settings, part: Part = WHOLE) -> None:
 
 def summary(folder: Path, part: Part = WHOLE) -> Summary:
     """How far a run is, or one job's part of it."""
-    store = Store(folder, part)
-    count, statuses, tried = 0, Counter[str](), list[int]()
-    for shard in store.shards:
-        if done := store.done(shard):
-            count += 1
-            statuses.update(done.statuses)
-        elif store.attempts(shard):
-            tried.append(shard.id)
-    return Summary(
-        shards=len(store.shards), done=count, quarantined=tuple(tried), statuses=dict(sorted(statuses.items()))
-    )
+    tally = _Tally()
+    for one in Store(folder, part).standing():
+        tally.add(one)
+    return tally.summary()
 
 
 def retry(folder: Path, status: str, part: Part = WHOLE) -> int:
@@ -96,12 +87,43 @@ def retry(folder: Path, status: str, part: Part = WHOLE) -> int:
     if status not in (known := [*(one.value for one in Status), QUARANTINED]):
         raise unknown("status", status, known)
     store, opened = Store(folder, part), 0
-    for shard in store.shards:
-        done = store.done(shard)
-        if done.statuses.get(status) if done else status == QUARANTINED and store.attempts(shard):
+    for shard, done, failures in store.standing():
+        if done.statuses.get(status) if done else status == QUARANTINED and failures:
             store.reopen(shard)
             opened += 1
     return opened
+
+
+@dataclass
+class _Tally:
+    """Counts of shards by how they stand, and of the rows of done ones by status."""
+
+    shards: int = 0
+    done: int = 0
+    tried: set[int] = field(default_factory=set[int])
+    statuses: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, one: Standing) -> None:
+        """Take a shard in."""
+        self.shards += 1
+        if one.done:
+            self.finish(one.done)
+        elif one.failures:
+            self.tried.add(one.shard.id)
+
+    def finish(self, done: Done) -> None:
+        """A shard is done."""
+        self.done += 1
+        self.tried.discard(done.shard)
+        self.statuses.update(done.statuses)
+
+    def summary(self) -> Summary:
+        return Summary(
+            shards=self.shards,
+            done=self.done,
+            quarantined=tuple(sorted(self.tried)),
+            statuses=dict(sorted(self.statuses.items())),
+        )
 
 
 class _Queue:
@@ -109,11 +131,14 @@ class _Queue:
 
     def __init__(self, store: Store, attempts: int, progress: Progress | None) -> None:
         self.store, self.attempts, self.progress = store, attempts, progress
-        self.waiting = deque(
-            shard for shard in store.shards if not store.done(shard) and len(store.attempts(shard)) < attempts
-        )
-        self.total = len(store.shards)
-        self.settled = self.total - len(self.waiting)
+        self.waiting, self.tally = deque[Shard](), _Tally()
+        for one in store.standing():
+            self.tally.add(one)
+            if one.done and one.failures:  # death came between the two
+                store.forgive(one.shard)
+            if not one.done and len(one.failures) < attempts:
+                self.waiting.append(one.shard)
+        self.settled = self.tally.shards - len(self.waiting)
         self._tell()
 
     def __len__(self) -> int:
@@ -123,9 +148,12 @@ class _Queue:
         return self.waiting.popleft() if self.waiting else None
 
     def settle(self, shard: Shard, failure: str) -> None:
-        # a worker may die with its shard just done
-        if failure and not self.store.done(shard):
+        if done := self.store.done(shard):  # or a worker died with its shard just done
+            self.store.forgive(shard)
+            self.tally.finish(done)
+        else:
             self.store.note(shard, failure)
+            self.tally.tried.add(shard.id)
             if len(self.store.attempts(shard)) < self.attempts:
                 self.waiting.append(shard)
                 return
@@ -134,4 +162,4 @@ class _Queue:
 
     def _tell(self) -> None:
         if self.progress:
-            self.progress(self.settled, self.total)
+            self.progress(self.settled, self.tally.shards)

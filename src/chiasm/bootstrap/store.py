@@ -11,12 +11,15 @@ shard: whoever does a shard again writes the same bytes to the same places.
 """
 
 import hashlib
+import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from chiasm.bootstrap.manifest import WHOLE, Manifest, Part, Shard
 from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
@@ -38,6 +41,14 @@ class Done:
     settings: str  # fingerprint of settings.json
     statuses: Mapping[str, int]
     sha256: str  # of the side-car
+
+
+class Standing(NamedTuple):
+    """A shard, its record if it may be trusted, and why each try at it failed."""
+
+    shard: Shard
+    done: Done | None
+    failures: list[str]
 
 
 class Store:
@@ -90,18 +101,20 @@ class Store:
 
     def done(self, shard: Shard) -> Done | None:
         """The record of a shard, if it has one that speaks of this plan and these settings."""
-        try:
-            done = Done(**json.loads(self._path(shard, "done").read_bytes()))
-        except FileNotFoundError:
-            return None
-        matching = (done.fingerprint, done.settings) == (shard.fingerprint, self.fingerprint)
-        return done if matching and self._path(shard, "parquet").exists() else None
+        return self._done(shard) if all(self._path(shard, kind).exists() for kind in ("done", "parquet")) else None
+
+    def standing(self) -> Iterator[Standing]:
+        """How each shard of this job stands, from one look into the folder, however many files it holds."""
+        names = {entry.name for entry in os.scandir(self.folder)}
+        for shard in self.shards:
+            done = None
+            if f"{shard.name}.done" in names and f"{shard.name}.parquet" in names:
+                done = self._done(shard)
+            yield Standing(shard, done, self.attempts(shard) if f"{shard.name}.attempts" in names else [])
 
     def finished(self) -> Iterator[tuple[Shard, Done]]:
         """The shards of this job that may be trusted, with their records."""
-        for shard in self.shards:
-            if done := self.done(shard):
-                yield shard, done
+        return ((one.shard, one.done) for one in self.standing() if one.done)
 
     def rows(self, shard: Shard, done: Done) -> list[Row]:
         """A shard's side-car, held against its record."""
@@ -126,11 +139,9 @@ class Store:
         failures = [*self.attempts(shard), failure]
         self._write(shard, "attempts", encode({"shard": shard.id, "failures": failures}))
 
-    def tidy(self) -> None:
+    def forgive(self, shard: Shard) -> None:
         """Once a shard is done, nobody needs to know how often it was tried."""
-        for path in sorted(self.folder.glob("*.attempts")):
-            if path.with_suffix(".done").exists():
-                _remove(path)
+        _remove(self._path(shard, "attempts"))
 
     def reopen(self, shard: Shard) -> None:
         """Let a shard be done again, as if it had never been tried."""
@@ -150,6 +161,13 @@ class Store:
                 f"version reads and writes {FORMAT}; go on with that version, or plan the source into a new folder"
             )
         return record
+
+    def _done(self, shard: Shard) -> Done | None:
+        """What the record says; read without ado, since there may be very many."""
+        with io.FileIO(f"{self.folder}/{shard.name}.done") as file:
+            done = Done(**json.loads(file.readall()))
+        matching = (done.fingerprint, done.settings) == (shard.fingerprint, self.fingerprint)
+        return done if matching else None
 
     def _path(self, shard: Shard, kind: str) -> Path:
         return self.folder / f"{shard.name}.{kind}"
