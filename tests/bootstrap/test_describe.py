@@ -1,6 +1,7 @@
 """One batch, against a slow loop, and with everything that can be wrong with a pair."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,41 @@ def test_a_batch_says_what_a_slow_loop_says() -> None:
         assert synthetic.itc == pytest.approx(2 * synthetic.itm - 1, abs=1e-6)
         assert (row.width, row.height, row.language) == (5, 4, "")
         assert (row.blur, row.hash) == (look(pixels(i)).blur, look(pixels(i)).hash)
+
+
+def test_several_captions_for_several_prompts() -> None:
+    """Each has a seed of its own, which more captions do not change, and is judged."""
+    pairs = [Pair(f"p{i}", pixels(i), "text") for i in range(3)]
+    how = replace(SETTINGS, captions=3, prompts=("", "a picture of"))
+    found = describe(pairs, Models(how, lambda _: Model()), how)
+    for i, row in enumerate(found):
+        picture = raw(pixels(i))
+        assert [said.prompt for said in row.synthetic] == ["", "a picture of"] * 3
+        assert [said.seed for said in row.synthetic] == [seed_of(5, f"p{i}", text) for text in range(6)]
+        for said in row.synthetic:
+            assert said.text == f"caption {share(picture, said.prompt, said.seed, 'nucleus', 0.9, 20):.6f}"
+            assert said.itm == pytest.approx(share(picture, clean(said.text)), abs=1e-6)
+    fewer = describe(pairs, Models(how, lambda _: Model()), replace(how, captions=1))
+    assert [row.synthetic for row in fewer] == [row.synthetic[:2] for row in found]
+    assert [row.web_itm for row in fewer] == [row.web_itm for row in found]
+
+
+def test_a_picture_that_one_of_its_texts_fails_on_leaves_with_all_of_them() -> None:
+    pairs = [Pair("a", pixels(0), "text"), Pair("b", pixels(1), "unreadable"), Pair("c", pixels(2), "text")]
+    how = replace(SETTINGS, captions=2)
+    a, b, c = describe(pairs, Models(how, lambda _: Model()), how)
+    assert (a.status, b.status, c.status) == (Status.OK, Status.DECODE_ERROR, Status.OK)
+    assert [said.itm for said in b.synthetic] == [None, None]
+    assert [a, c] == describe([pairs[0], pairs[2]], Models(how, lambda _: Model()), how)
+
+
+def test_the_language_of_web_texts_is_told_where_that_is_asked_for() -> None:
+    pytest.importorskip("py3langid")
+    texts = {"en": "a small brown dog is running over the green grass", "de": "ein kleiner brauner Hund auf der Wiese"}
+    pairs = [Pair(code, pixels(i), text) for i, (code, text) in enumerate(texts.items())]
+    told = describe(pairs, Models(SETTINGS, lambda _: Model()), replace(SETTINGS, languages=True))
+    assert [row.language for row in told] == [*texts]
+    assert [row.language for row in rows(pairs)] == ["", ""]
 
 
 def test_what_is_wrong_with_a_pair_is_its_own_affair(tmp_path: Any) -> None:
