@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from pathlib import Path
-from typing import NamedTuple
 
 from chiasm.bootstrap.manifest import Opener
 from chiasm.bootstrap.report import badges, short, thumbnail
@@ -28,7 +27,8 @@ COLUMNS = ("number", "decision", "of", "id", "text", "probability", "cosine", "r
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute rather than show
 
 
-class Drawn(NamedTuple):
+@dataclass(frozen=True)
+class Drawn:
     """A text that the lot fell on; those of smallest key are drawn."""
 
     key: bytes

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from itertools import groupby
@@ -107,7 +107,7 @@ def _told(store: Store, policy: Policy) -> Store:
     return store
 
 
-def _copies(store: Store, finished: Mapping[Shard, Done], policy: Policy) -> Container[int]:
+def _copies(store: Store, finished: Mapping[Shard, Done], policy: Policy) -> Set[int]:
     """Rows that leave because their picture is there already, among those of which something would be kept."""
     if policy.copies is Keep.ALL:
         return frozenset()
@@ -127,7 +127,7 @@ class _Pairs:
     done: Done
     policy: Policy
     source: Source
-    copies: Container[int]
+    copies: Set[int]
     counts: Counter[str] = field(default_factory=Counter[str])
     unreadable: int = 0
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chiasm.bootstrap.manifest import WHOLE, Manifest, Part, Shard
 from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
@@ -65,7 +65,7 @@ class Store:
 
     def begin(self, settings: Settings) -> None:
         """Hold the run to its settings, and to the weights that lie where they point."""
-        record = asdict(settings) | {"format": FORMAT}
+        record: dict[str, Any] = asdict(settings) | {"format": FORMAT}
         for role in ("captioner", "filter"):
             record[f"{role}_weights"] = weights_of(record[role])
         if self._settings.exists():
