@@ -124,7 +124,7 @@ def most(folder: Path) -> None:
 
 def resume(folder: Path, many: Many, part: Part = WHOLE) -> None:
     """Whatever is left."""
-    assert run(folder, SETTINGS, load=lambda _: Fake(), opened=lambda _: many, part=part).complete
+    run(folder, SETTINGS, load=lambda _: Fake(), opened=lambda _: many, part=part)
 
 
 ROWS: dict[str, Work] = {
