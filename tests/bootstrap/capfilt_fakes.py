@@ -71,13 +71,22 @@ class Model:
         self.marker, self.pause, self.batches = marker, pause, batches if batches is not None else []
 
     def caption(
-        self, images: Sequence[Any], *, strategy: str, top_p: float, seed: Sequence[int], max_new_tokens: int
+        self,
+        images: Sequence[Any],
+        *,
+        prompt: Sequence[str],
+        strategy: str,
+        top_p: float,
+        seed: Sequence[int],
+        max_new_tokens: int,
     ) -> list[Caption]:
         time.sleep(self.pause)
         self.batches.append(len(images))
         return [
-            Caption(f"caption {share(raw(image), one, strategy, top_p, max_new_tokens):.6f}", -share(raw(image), one))
-            for image, one in zip(images, seed, strict=True)
+            Caption(
+                f"caption {share(raw(image), begun, one, strategy, top_p, max_new_tokens):.6f}", -share(raw(image), one)
+            )
+            for image, begun, one in zip(images, prompt, seed, strict=True)
         ]
 
     def match(self, images: Sequence[Any], texts: Sequence[str]) -> Match:

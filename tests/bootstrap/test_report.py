@@ -8,9 +8,11 @@ import pytest
 from capfilt_fakes import Model, load, open_lines, pixels, plain_rows, write_source
 from PIL import Image
 
-from chiasm.bootstrap.capfilt import bootstrap
+import chiasm
+from chiasm.bootstrap.capfilt import bootstrap, capfilt
 from chiasm.bootstrap.estimate import Estimate, estimate
-from chiasm.bootstrap.manifest import plan
+from chiasm.bootstrap.manifest import Part, plan
+from chiasm.bootstrap.policy import POLICIES
 from chiasm.bootstrap.report import report
 from chiasm.bootstrap.run import run
 from chiasm.bootstrap.settings import Settings
@@ -18,6 +20,7 @@ from chiasm.bootstrap.sidecar import Status
 from chiasm.bootstrap.store import Store
 from chiasm.bootstrap.tally import BINS, SHOWN, Tally, Verdicts
 from chiasm.data.sources import open_source
+from chiasm.data.text import clean
 
 SETTINGS = Settings(captioner="model", filter="model", batch=4)
 
@@ -49,8 +52,8 @@ def test_the_tally_says_what_a_slow_loop_says(tmp_path: Path) -> None:
     assert tally.statuses == {Status.OK: 37, Status.DECODE_ERROR: 1, Status.HUMAN: 1, Status.EMPTY_TEXT: 1}
     dropped = sorted((row for row in rows if row.web_itm is not None and row.web_itm < 0.5), key=lambda r: -r.web_itc)
     assert [one.row for one in tally.near_but_dropped] == dropped[:SHOWN]
-    both = [row for row in rows if row.web_itm is not None and row.synthetic_itm is not None]
-    chosen = [row for row in both if row.web_itm < 0.5 <= row.synthetic_itm]
+    both = [row for row in rows if row.web_itm is not None and row.synthetic]
+    chosen = [row for row in both if row.web_itm < 0.5 <= row.synthetic[0].itm]
     verdicts = Verdicts(web=False, synthetic=True)
     assert tally.verdicts[verdicts] == len(chosen)
     assert [one.row for one in tally.examples[verdicts]] == sorted(chosen, key=lambda row: row.seed)[:SHOWN]
@@ -95,6 +98,11 @@ def test_an_estimate_multiplies_a_batch(tmp_path: Path) -> None:
     )
 
 
+def test_an_estimate_of_one_job_counts_its_own_shards(tmp_path: Path) -> None:
+    told = estimate(noisy(tmp_path), SETTINGS, load=load, part=Part(1, 2), opened=open_lines)
+    assert told.rows == 16
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of ten pictures, nine with a text, one of them broken."""
@@ -116,3 +124,62 @@ def test_the_whole_of_it_in_one_call(tmp_path: Path, pictures: Path) -> None:
     assert done.report.exists()
     assert len(open_source(done.pairs)) == sum(done.kept.pairs.values()) > 0
     assert bootstrap(pictures, tmp_path / "out", SETTINGS, load=load) == done
+
+
+class Contrary(Model):
+    """Of two models that differ only by name."""
+
+
+def test_models_that_are_there_already(tmp_path: Path, pictures: Path) -> None:
+    """Any captioner and matcher, over any source, come to what their names would."""
+    by_name = bootstrap(
+        pictures, tmp_path / "a", Settings(captioner="captioner", filter="filter"), load=lambda _: Model()
+    )
+    heard: list[Estimate] = []
+    given = capfilt(pictures, tmp_path / "b", captioner=Model(), filter=Contrary(), announce=heard.append)
+    assert given.summary == by_name.summary
+    assert read(given.pairs) == read(by_name.pairs)
+    assert len(heard) == 1
+    source = open_source(pictures)
+    same = capfilt(source, tmp_path / "c", captioner=Model(), filter=Contrary())
+    assert read(same.pairs) == read(by_name.pairs)
+    one = Model()
+    alike = Settings(captioner="one", filter="one")
+    assert capfilt(source, tmp_path / "d", captioner=one, filter=one, settings=alike).summary.complete
+    with pytest.raises(ValueError, match="two models, but both are called 'one'"):
+        capfilt(source, tmp_path / "e", captioner=one, filter=Contrary(), settings=alike)
+
+
+def test_a_predictor_does_both_jobs(tmp_path: Path, pictures: Path) -> None:
+    model = chiasm.create("blip/tiny", device="cpu")
+    how = Settings(captioner="m", filter="m", captions=2, prompts=("", "a picture of"), max_new_tokens=4)
+    done = capfilt(
+        pictures, tmp_path / "out", captioner=model, filter=model, settings=how, policy=POLICIES["captioner"]
+    )
+    assert done.summary.statuses["decode_error"] == 1
+    store = Store(tmp_path / "out/run")
+    rows = [row for shard, found in store.finished() for row in store.rows(shard, found) if row.hash is not None]
+    picture = {f"{i}.png": pixels(i) for i in range(10)}
+    for row in rows:
+        for said in row.synthetic:
+            alone = model.caption(
+                picture[row.id], said.prompt, strategy="nucleus", top_p=0.9, seed=[said.seed], max_new_tokens=4
+            )
+            assert alone.text == said.text
+            fit = model.match(picture[row.id], clean(said.text))
+            if clean(said.text):
+                assert said.itm == pytest.approx(fit.itm_prob.item(), abs=1e-4)
+                assert said.itc == pytest.approx(fit.itc_cosine.item(), abs=1e-4)
+
+
+def test_a_pair_that_a_model_stumbles_over_stops_no_estimate(tmp_path: Path, pictures: Path) -> None:
+    (pictures / "0.txt").write_text("raise")
+    heard: list[Estimate] = []
+    done = bootstrap(pictures, tmp_path / "out", SETTINGS, load=load, announce=heard.append)
+    assert (heard, done.summary.quarantined) == ([], (0,))
+
+
+def read(folder: Path) -> list[tuple[str, str]]:
+    """No pairs at all where nothing was kept."""
+    source = open_source(folder)
+    return [(pair.id, pair.text) for pair in map(source.__getitem__, range(len(source)))]

@@ -12,7 +12,7 @@ import pytest
 from capfilt_fakes import Model, open_lines, plain_rows, write_source
 from capfilt_fakes import load as load_fake
 
-from chiasm.bootstrap.manifest import plan
+from chiasm.bootstrap.manifest import Part, plan
 from chiasm.bootstrap.run import Summary, retry, run, summary
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Status
@@ -247,3 +247,64 @@ def test_a_record_of_another_plan_is_not_trusted(tmp_path: Path, whole: dict[str
     assert [shard.id for shard, _ in Store(folder).finished()] == [0]
     go(folder)
     assert files(folder) == whole
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_jobs_share_a_folder(tmp_path: Path, whole: dict[str, bytes], jobs: int) -> None:
+    """Each does its own shards, in any order of jobs, and can be done again; together they leave what one leaves."""
+    folder = tmp_path / "shared"
+    plan(tmp_path / "source", folder, shard_size=4, opened=open_lines)
+    ended = [go(folder, part=Part(index, jobs)) for index in reversed(range(jobs))]
+    assert [one.shards for one in ended] == [len(range(index, 3, jobs)) for index in reversed(range(jobs))]
+    assert all(one.complete for one in ended)
+    assert files(folder) == whole
+    assert go(folder, load=unloadable, part=Part(0, jobs)).complete
+    assert summary(folder) == Summary(shards=3, done=3, quarantined=(), statuses={"ok": 10})
+
+
+def test_a_job_opens_only_its_own_shards_again(tmp_path: Path) -> None:
+    rows = plain_rows(10)
+    rows[1]["image"] = rows[5]["image"] = "missing"
+    folder = planned(tmp_path, rows)
+    go(folder)
+    assert retry(folder, "decode_error", Part(1, 2)) == 1
+    assert [shard.id for shard, _ in Store(folder).finished()] == [0, 2]
+    assert retry(folder, "decode_error") == 1
+    with pytest.raises(ValueError, match="no job 2 of 2: jobs are numbered from 0, the last is 1"):
+        Part(2, 2)
+
+
+def test_a_job_leaves_alone_what_another_one_is_writing(
+    tmp_path: Path, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One job stands still at each sync in turn, with a file half written, while the other one does all of its part."""
+    for death in range(10):
+        folder = tmp_path / f"{death}"
+        plan(tmp_path / "source", folder, shard_size=4, opened=open_lines)
+        calls: list[int] = []
+
+        def lethal(handle: int, *, death: int = death, calls: list[int] = calls) -> None:
+            calls.append(handle)
+            if len(calls) > death:
+                os._exit(9)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", lethal)
+            assert in_a_child(lambda folder=folder: go(folder, part=Part(0, 2)))
+        half = {name: data for name, data in files(folder).items() if name.endswith(".part")}
+        assert len(half) == (death + 1) % 2
+        assert go(folder, part=Part(1, 2)).complete
+        assert half.items() <= files(folder).items()
+        assert go(folder, part=Part(0, 2)).complete
+        left = files(folder)
+        left.pop(".settings.json.0-of-2.part", b"")  # if it died over it, the other one has written the settings
+        assert left == whole
+
+
+def test_a_folder_of_an_older_version_says_so(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    folder = tmp_path / "run"
+    (folder / "settings.json").write_text('{"captioner": "model", "filter": "model", "seed": 0}')
+    for work in (lambda: go(folder), lambda: summary(folder)):
+        with pytest.raises(ValueError, match=r"side-cars are of format 1, and this version reads and writes 2; go on"):
+            work()
+    assert (folder / "000000.done").read_bytes() == whole["000000.done"]

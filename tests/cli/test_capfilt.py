@@ -5,6 +5,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from chiasm.bootstrap.manifest import Shard
+from chiasm.bootstrap.worker import Worker
+
 from .conftest import Call
 
 
@@ -73,3 +76,70 @@ def test_what_is_missing_is_said(call: Call, folder: Path, pairs: Path, tmp_path
         said = call("capfilt", *words)
         assert said.code == 1
         assert told in said.err.splitlines()[-1]
+
+
+def test_jobs_prompts_and_choosing(call: Call, folder: Path, pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("capfilt", "plan", pairs, run, "--shard-size", 1)
+    words = ("capfilt", "run", run, "--captioner", folder, "--filter", folder, "--captions", 2, "--num-jobs", 2)
+    words = (*words, "--prompt", "a picture of", "--prompt", "")
+    first = call(*words, "--job-index", 0)
+    assert "2 of 2 shards are done" in first.out
+    assert "2 pictures will take about" in first.err
+    early = call("capfilt", "select", run, tmp_path / "early", "--keep", "captioner")
+    assert "2 shards are not done yet: 1, 3" in early.out
+    assert call(*words, "--job-index", 1).code == 0
+    again = call(*words, "--job-index", 1)
+    assert "will take" not in again.err
+    wrong = call(*words, "--job-index", 2)
+    assert (wrong.code, "jobs are numbered from 0" in wrong.err) == (1, True)
+    call("capfilt", "select", run, tmp_path / "all", "--keep", "captioner")
+    names = {name for name, _ in kept(tmp_path / "all")}
+    assert "a.png#web" in names
+    assert len(names) == 3 * (1 + 4)
+    best = call("capfilt", "select", run, tmp_path / "best", "--keep", "captioner", "--best", 1, "--by", "itc")
+    assert best.code == 0
+    assert len(kept(tmp_path / "best")) == 3
+    none = call("capfilt", "select", run, tmp_path / "large", "--min-side", 100_000)
+    assert "no pairs" in none.out
+    assert "without telling languages" in call("capfilt", "select", run, tmp_path / "en", "--language", "en").err
+
+
+def test_a_quarantined_shard_has_an_exit_code(
+    call: Call, folder: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    call("capfilt", "plan", pairs, run, "--shard-size", 2)
+    words = ("capfilt", "run", run, "--captioner", folder, "--filter", folder, "--attempts", 1)
+    real = Worker.work
+
+    def stumble(self: Worker, shard: Shard) -> None:
+        if shard.id == 1:
+            raise RuntimeError("no good")
+        real(self, shard)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, "work", stumble)
+        said = call(*words)
+    assert said.code == 3
+    assert "1 of 2 shards are done" in said.out
+    assert "shards 1 failed again and again" in said.err
+    other = call(*words, "--retry", "status=quarantined", "--seed", 1)
+    assert "seed was 0 and is 1 now" in other.err
+    assert (run / "000001.attempts").exists()  # nothing was opened again
+    assert call(*words, "--retry", "status=quarantined").code == 0
+
+
+def test_a_review(call: Call, folder: Path, pairs: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "review"
+    call("capfilt", "plan", pairs, run)
+    call("capfilt", "run", run, "--captioner", folder, "--filter", folder)
+    assert "shows the texts" in call("capfilt", "review", run, out, "--sample", 3).out
+    assert "may hold a person's work" in call("capfilt", "review", run, out).err
+    sheet = out / "review.csv"
+    assert "is empty" in call("capfilt", "agreement", sheet).err
+    header, *rows = sheet.read_text().splitlines()
+    sheet.write_text("\n".join([header, *(f"{row}yes" for row in rows)]))
+    told = call("capfilt", "agreement", sheet)
+    assert told.code == 0
+    assert "web: 3 texts judged; " in told.out

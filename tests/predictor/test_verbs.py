@@ -107,6 +107,7 @@ def test_match_is_pair_by_pair(model: Predictor, pictures: Pictures, words: list
         (pictures[1], words, [(pictures[1], word) for word in words]),
         (pictures, words[2], [(picture, words[2]) for picture in pictures]),
         ([pictures[1]], words, [(pictures[1], word) for word in words]),
+        (again := [pictures[i] for i in (0, 0, 1, 3, 3, 0)], words, list(zip(again, words, strict=True))),
         (pictures[1], words[2], [(pictures[1], words[2])]),
     ):
         for size in (2, 32):
@@ -134,6 +135,8 @@ def test_a_picture_is_read_once(
     for verb, expected in (
         (lambda: model.match(pictures[0], words * 20), 1),
         (lambda: model.match(pictures, words), len(pictures)),
+        (lambda: model.match([pictures[0], pictures[1]] * 3, words), 2),
+        (lambda: model.caption([pictures[0], pictures[1]] * 3, max_new_tokens=1), 2),
         (lambda: model.rerank("a", pictures, batch_size=2), len(pictures)),
         (lambda: model.rerank(pictures[0], words, batch_size=2), 1),
         (lambda: model.classify(pictures, words, ["a {}", "the {}"]), len(pictures)),

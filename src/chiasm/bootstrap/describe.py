@@ -1,24 +1,28 @@
 """Caption, then judge both texts: what CapFilt does to pictures (BLIP, arXiv:2201.12086, section 3.3).
 
-        ┌─ captioner ─ synthetic text ─┐
-picture ┤                              ├─ filter ─ how well each text fits
-        └─────────────────── web text ─┘
+        ┌─ captioner ─ synthetic texts ─┐
+picture ┤                               ├─ filter ─ how well each text fits
+        ├──────────────────── web text ─┘
+        └─ size, sharpness, hash
 
 A picture is decoded once, and what is wrong with a pair becomes the status of its row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from chiasm.bootstrap.settings import Settings
-from chiasm.bootstrap.sidecar import Row, Status, storable
+from chiasm.bootstrap.sidecar import Row, Said, Status, seed_of, storable
 from chiasm.core.ability import Captioner, Matcher, Picture
 from chiasm.core.errors import MediaError
-from chiasm.core.results import Match
+from chiasm.core.results import Caption, Match
 from chiasm.data.images import decode
 from chiasm.data.pairs import Pair
+from chiasm.data.quality import language, look
 from chiasm.data.text import clean
 
 Answer = TypeVar("Answer")
@@ -36,74 +40,110 @@ class Models:
 
 def describe(pairs: Sequence[Pair], models: Models, settings: Settings) -> list[Row]:
     """One row for each pair, whatever is wrong with it; a picture is decoded once."""
-    batch = _Batch(pairs, settings.seed)
-    batch.caption(models, settings)
+    batch = _Batch(pairs, settings)
+    batch.caption(models)
     batch.judge(models)
-    return [_judged(row) for row in batch.rows]
+    return [batch.row(i) for i in range(len(pairs))]
 
 
 class _Batch:
     """Pairs on their way to rows. A picture that turns out to be unreadable leaves; the others go on."""
 
-    def __init__(self, pairs: Sequence[Pair], seed: int) -> None:
-        self.rows = [Row.begin(pair, seed) for pair in pairs]
-        self.pictures: dict[int, Picture] = {}
+    def __init__(self, pairs: Sequence[Pair], settings: Settings) -> None:
+        self.settings = settings
+        self.texts = settings.captions * len(settings.prompts)  # of a picture
+        self.names = [pair.id for pair in pairs]
+        self.rows = [Row.begin(pair, settings.seed) for pair in pairs]
+        self.pictures: dict[int, np.ndarray] = {}
+        self.said: dict[_Place, Said] = {}
+        self.fits: dict[_Place, _Fit] = {}
         for i, pair in enumerate(pairs):
             if self.rows[i].status is Status.OK:
                 self.read(i, pair)
 
     def read(self, i: int, pair: Pair) -> None:
         try:
-            self.pictures[i] = decode(pair.image, index=i)
+            picture = self.pictures[i] = decode(pair.image, index=i)
         except MediaError as error:
             self.drop(i, error)
+        else:
+            told = language(pair.text) if self.settings.languages else ""
+            self.rows[i] = replace(self.rows[i], **asdict(look(picture)), language=told)
 
     def drop(self, i: int, error: MediaError) -> None:
         self.pictures.pop(i, None)
         self.rows[i] = replace(self.rows[i], status=Status.DECODE_ERROR, error=storable(error.reason))
 
-    def ask(self, rows: Iterable[int], verb: Callable[[list[int]], Sequence[Answer]]) -> Iterable[tuple[int, Answer]]:
-        """Answers for those rows whose pictures the model can read too."""
-        left = [i for i in rows if i in self.pictures]
-        while left:
+    def ask(
+        self, places: Iterable["_Place"], verb: Callable[[list["_Place"], list[Picture]], Sequence[Answer]]
+    ) -> Iterable[tuple["_Place", Answer]]:
+        """Answers for those places whose pictures the model can read too; those of a picture stand together."""
+        left = [*places]
+        while left := [place for place in left if place.row in self.pictures]:
             try:
-                return list(zip(left, verb(left), strict=True))
+                answers = verb(left, [self.pictures[place.row] for place in left])
             except MediaError as error:
-                self.drop(left.pop(error.index), error)
+                self.drop(left[error.index].row, error)
+            else:
+                return list(zip(left, answers, strict=True))
         return []
 
-    def caption(self, models: Models, settings: Settings) -> None:
-        said = self.ask(
-            self.pictures,
-            lambda rows: models.captioner.caption(
-                [self.pictures[i] for i in rows],
-                strategy=settings.strategy,
-                top_p=settings.top_p,
-                seed=[self.rows[i].seed for i in rows],
-                max_new_tokens=settings.max_new_tokens,
-            ),
-        )
-        for i, caption in said:
-            self.rows[i] = replace(self.rows[i], synthetic=storable(caption.text), logprob=caption.logprob)
+    def caption(self, models: Models) -> None:
+        how = self.settings
+        places = [_Place(row, text) for row in self.pictures for text in range(self.texts)]
+        prompts = {place: how.prompts[place.text % len(how.prompts)] for place in places}
+        seeds = {place: seed_of(how.seed, self.names[place.row], place.text) for place in places}
+
+        def say(asked: list[_Place], pictures: list[Picture]) -> Sequence[Caption]:
+            return models.captioner.caption(
+                pictures,
+                prompt=[prompts[place] for place in asked],
+                strategy=how.strategy,
+                top_p=how.top_p,
+                seed=[seeds[place] for place in asked],
+                max_new_tokens=how.max_new_tokens,
+            )
+
+        for place, one in self.ask(places, say):
+            self.said[place] = Said(
+                text=storable(one.text), prompt=prompts[place], seed=seeds[place], logprob=one.logprob
+            )
 
     def judge(self, models: Models) -> None:
-        for i, fit in self._fits(models, {i: row.web for i, row in enumerate(self.rows)}):
-            self.rows[i] = replace(self.rows[i], web_itc=fit.itc, web_itm=fit.itm)
-        for i, fit in self._fits(models, {i: row.synthetic for i, row in enumerate(self.rows)}):
-            self.rows[i] = replace(self.rows[i], synthetic_itc=fit.itc, synthetic_itm=fit.itm)
+        texts = {_Place(i, WEB): self.rows[i].web for i in self.pictures}
+        texts |= {place: said.text for place, said in self.said.items()}
 
-    def _fits(self, models: Models, texts: dict[int, str]) -> Iterable[tuple[int, "_Fit"]]:
-        return self.ask(
-            [i for i, text in texts.items() if not wordless(text)],
+        def fit(places: list[_Place], pictures: list[Picture]) -> list[_Fit]:
             # a filter reads texts as it was trained on them
-            lambda rows: _fits(models.filter.match([self.pictures[i] for i in rows], [clean(texts[i]) for i in rows])),
+            return _fits(models.filter.match(pictures, [clean(texts[place]) for place in places]))
+
+        self.fits = dict(self.ask(sorted(place for place, text in texts.items() if not wordless(text)), fit))
+
+    def row(self, i: int) -> Row:
+        """All that came of a pair."""
+        web = self.fits.get(_Place(i, WEB), _Fit())
+        synthetic = tuple(
+            replace(self.said[place], **asdict(self.fits.get(place, _Fit())))
+            for place in (_Place(i, text) for text in range(self.texts))
+            if place in self.said
         )
+        return _judged(replace(self.rows[i], web_itc=web.itc, web_itm=web.itm, synthetic=synthetic))
+
+
+WEB = -1
+
+
+class _Place(NamedTuple):
+    """A text of a batch: the row, and which of its captions, or `WEB`, which stands before them."""
+
+    row: int
+    text: int
 
 
 @dataclass(frozen=True)
 class _Fit:
-    itc: float | None
-    itm: float | None
+    itc: float | None = None
+    itm: float | None = None
 
 
 def _fits(match: Match) -> list[_Fit]:
@@ -117,12 +157,13 @@ def _fits(match: Match) -> list[_Fit]:
 def _judged(row: Row) -> Row:
     if row.status is not Status.OK:
         return row
-    scores = (row.web_itc, row.web_itm, row.synthetic_itc, row.synthetic_itm)
+    scores = [row.web_itc, row.web_itm, *(score for said in row.synthetic for score in (said.itc, said.itm))]
     if not all(score is None or isfinite(score) for score in scores):
         return replace(row, status=Status.SCORE_ERROR, error=f"the filter's scores are {scores}")
     if wordless(row.web):
         return replace(row, status=Status.EMPTY_TEXT)
-    return replace(row, status=Status.EMPTY_CAPTION) if wordless(row.synthetic) else row
+    silent = all(wordless(said.text) for said in row.synthetic)
+    return replace(row, status=Status.EMPTY_CAPTION) if silent else row
 
 
 def wordless(text: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chiasm.bootstrap.describe import Loader, Models, describe
-from chiasm.bootstrap.manifest import Opener
+from chiasm.bootstrap.manifest import WHOLE, Opener, Part
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import encode_rows
 from chiasm.bootstrap.store import Store
@@ -34,6 +34,7 @@ def estimate(
     *,
     load: Loader,
     workers: int = 1,
+    part: Part = WHOLE,
     opened: Opener = open_source,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Estimate:
@@ -41,8 +42,8 @@ def estimate(
 
     Workers are taken to run at full speed side by side; loading the models is not counted.
     """
-    store = Store(folder)
-    left = [shard for shard in store.manifest.shards if not store.done(shard)]
+    store = Store(folder, part)
+    left = [one.shard for one in store.standing() if not one.done]
     rows = sum(shard.stop - shard.start for shard in left)
     if not rows:
         return Estimate(rows=0, sample=0, seconds=0.0, sidecar_bytes=0, pair_bytes=0)

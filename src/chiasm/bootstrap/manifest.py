@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from chiasm.bootstrap.pinned import encode, pin
@@ -14,7 +15,7 @@ from chiasm.data.sources import anchored, open_source
 Opener = Callable[[str], Source]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Rows `start` to `stop` of a source: done as a whole or not at all."""
 
@@ -28,6 +29,31 @@ class Shard:
         return f"{self.id:06d}"
 
 
+@dataclass(frozen=True)
+class Part:
+    """The share of one of several jobs: every so many shards, from the index on."""
+
+    index: int = 0
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.jobs:
+            raise ValueError(
+                f"there is no job {self.index} of {self.jobs}: jobs are numbered from 0, the last is {self.jobs - 1}"
+            )
+
+    @property
+    def name(self) -> str:
+        return f"{self.index}-of-{self.jobs}"
+
+    def of(self, shards: Sequence[Shard]) -> Sequence[Shard]:
+        """The shards that are this job's: a function of its number, so that no job needs to know the others."""
+        return shards[self.index :: self.jobs]
+
+
+WHOLE = Part()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A source, and how it is cut; small whatever the source's size, since the shards follow from it."""
@@ -37,7 +63,7 @@ class Manifest:
     rows: int
     shard_size: int
 
-    @property
+    @cached_property
     def shards(self) -> tuple[Shard, ...]:
         starts = range(0, self.rows, self.shard_size)
         return tuple(self._shard(i, start) for i, start in enumerate(starts))

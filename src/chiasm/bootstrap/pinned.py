@@ -21,10 +21,10 @@ def fingerprint(record: Record) -> str:
     return hashlib.sha256(encode(record)).hexdigest()[:16]
 
 
-def pin(path: Path, record: Record) -> None:
+def pin(path: Path, record: Record, *, writer: str = "") -> None:
     """Write the record, or hold it against the one that was written before."""
     if not path.exists():
-        write_atomic(path, encode(record))
+        write_atomic(path, encode(record), writer=writer)
         return
     old, new = json.loads(path.read_bytes()), json.loads(encode(record))
     different = [

@@ -69,8 +69,10 @@ def report(folder: Path, *, threshold: float = 0.5, opened: Opener = open_source
 
 def _opening(store: Store) -> Html:
     settings = store.settings
+    captions = settings["captions"] * len(settings["prompts"])
+    wrote = "a caption" if captions == 1 else f"{captions} captions"
     return join(
-        f"{store.manifest.rows:,} pairs: ", code(settings["captioner"]), " wrote a caption for each picture ",
+        f"{store.manifest.rows:,} pairs: ", code(settings["captioner"]), f" wrote {wrote} for each picture ",
         f"({settings['strategy']}, p = {settings['top_p']}), ", code(settings["filter"]),
         " judged the web's text and its own.",
     )  # fmt: skip
@@ -133,28 +135,29 @@ def _rows(tally: Tally) -> Section:
     total = sum(tally.statuses.values())
     counted = [[status.value, _count(n), _percent(n, total)] for status, n in sorted(tally.statuses.items())]
     table = html(Table([Column("status"), Column("rows"), Column("share")], counted))
-    told = [join(code(one.row.id), ": ", _short(one.row.error)) for one in tally.errors]
+    told = [join(code(one.row.id), ": ", short(one.row.error)) for one in tally.errors]
     return Section("How rows ended", [table, *([paragraph("The first that failed:"), bullets(*told)] if told else [])])
 
 
 def _cards(examples: Iterable[Example] | Few, tally: Tally, source: Source) -> Html:
-    return grid(*(_card(one.row, _thumbnail(source, one.index), tally.threshold) for one in examples))
+    return grid(*(_card(one.row, thumbnail(source, one.index), tally.threshold) for one in examples))
 
 
 def _card(row: Row, drawing: Content, threshold: float) -> Html:
-    texts = (
+    texts = [
         ("web", row.web, row.web_itm, row.web_itc),
-        ("synthetic", row.synthetic, row.synthetic_itm, row.synthetic_itc),
-    )
+        *(("synthetic", said.text, said.itm, said.itc) for said in row.synthetic),
+    ]
     lines = [
         part
         for name, text, itm, itc in texts
-        for part in (element("dt", name), element("dd", _short(text), *_badges(itm, itc, threshold)))
+        for part in (element("dt", name), element("dd", short(text), *badges(itm, itc, threshold)))
     ]
     return join(drawing, element("dl", *lines))
 
 
-def _badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[Content]:
+def badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[Content]:
+    """What the filter says of a text."""
     if itm is not None:
         kept = itm >= threshold
         yield badge(f"{'kept' if kept else 'dropped'} {itm:.2f}", Tone.GOOD if kept else Tone.BAD)
@@ -162,7 +165,8 @@ def _badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[
         yield badge(f"cosine {itc:.2f}")
 
 
-def _thumbnail(source: Source, index: int) -> Content:
+def thumbnail(source: Source, index: int) -> Content:
+    """The picture of a row, or why there is none."""
     pair = source[index]
     try:
         image = Image.fromarray(decode(pair.image))
@@ -191,5 +195,6 @@ def _share(judged: Judged) -> str:
     return f"{judged.kept / total:.0%}" if total else "none"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """As much of a text as a card takes."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"

@@ -2,15 +2,15 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chiasm.bootstrap.crew import alone, together
 from chiasm.bootstrap.describe import Loader
-from chiasm.bootstrap.manifest import Opener, Shard
+from chiasm.bootstrap.manifest import WHOLE, Opener, Part, Shard
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Status
-from chiasm.bootstrap.store import Store
+from chiasm.bootstrap.store import Done, Standing, Store
 from chiasm.bootstrap.worker import Job
 from chiasm.core.errors import unknown
 from chiasm.data.sources import open_source
@@ -40,10 +40,13 @@ def run(
     load: Loader,
     workers: int = 1,
     attempts: int = 3,
+    part: Part = WHOLE,
     opened: Opener = open_source,
     progress: Progress | None = None,
 ) -> Summary:
-    """Caption and judge every pair of a planned folder.
+    """Caption and judge every pair of a planned folder, or of one job's part of it.
+
+    Jobs that share a folder need not know of each other: what one writes no other one does.
 
     `load` makes a `Captioner` or a `Matcher` of a name in the settings; with several workers it
     must be a function that other processes can import. Models are not loaded when nothing is left
@@ -54,45 +57,73 @@ def run(
     for name, value in (("workers", workers), ("attempts", attempts)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, but is {value}")
-    store = Store(folder)
+    store = Store(folder, part)
     store.begin(settings)
-    store.tidy()
     queue = _Queue(store, attempts, progress)
     if len(queue):
         crew = alone if workers == 1 else together(workers)
-        crew(Job(folder=folder, settings=settings, load=load, opened=opened), queue)
-    store.tidy()
-    return summary(folder)
+        crew(Job(folder=folder, settings=settings, part=part, load=load, opened=opened), queue)
+    return queue.tally.summary()
 
 
-def summary(folder: Path) -> Summary:
-    """How far a run is."""
-    store = Store(folder)
-    finished = dict(store.finished())
-    statuses = Counter[str]()
-    for done in finished.values():
-        statuses.update(done.statuses)
-    shards = store.manifest.shards
-    tried = tuple(shard.id for shard in shards if shard not in finished and store.attempts(shard))
-    return Summary(shards=len(shards), done=len(finished), quarantined=tried, statuses=dict(sorted(statuses.items())))
+def begin(folder: Path, settings: Settings, part: Part = WHOLE) -> None:
+    """Hold a planned folder to these settings: an error if it was begun with others."""
+    Store(folder, part).begin(settings)
 
 
-def retry(folder: Path, status: str) -> int:
+def summary(folder: Path, part: Part = WHOLE) -> Summary:
+    """How far a run is, or one job's part of it."""
+    tally = _Tally()
+    for one in Store(folder, part).standing():
+        tally.add(one)
+    return tally.summary()
+
+
+def retry(folder: Path, status: str, part: Part = WHOLE) -> int:
     """Let the next run do again each shard that has a row of this status, or is `quarantined`; how many.
 
     Good rows of such a shard come out as they were.
     """
     if status not in (known := [*(one.value for one in Status), QUARANTINED]):
         raise unknown("status", status, known)
-    store = Store(folder)
-    finished = dict(store.finished())
-    if status == QUARANTINED:
-        chosen = [shard for shard in store.manifest.shards if shard not in finished and store.attempts(shard)]
-    else:
-        chosen = [shard for shard, done in finished.items() if done.statuses.get(status)]
-    for shard in chosen:
-        store.reopen(shard)
-    return len(chosen)
+    store, opened = Store(folder, part), 0
+    for shard, done, failures in store.standing():
+        if done.statuses.get(status) if done else status == QUARANTINED and failures:
+            store.reopen(shard)
+            opened += 1
+    return opened
+
+
+@dataclass
+class _Tally:
+    """Counts of shards by how they stand, and of the rows of done ones by status."""
+
+    shards: int = 0
+    done: int = 0
+    tried: set[int] = field(default_factory=set[int])
+    statuses: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, one: Standing) -> None:
+        """Take a shard in."""
+        self.shards += 1
+        if one.done:
+            self.finish(one.done)
+        elif one.failures:
+            self.tried.add(one.shard.id)
+
+    def finish(self, done: Done) -> None:
+        """A shard is done."""
+        self.done += 1
+        self.tried.discard(done.shard)
+        self.statuses.update(done.statuses)
+
+    def summary(self) -> Summary:
+        return Summary(
+            shards=self.shards,
+            done=self.done,
+            quarantined=tuple(sorted(self.tried)),
+            statuses=dict(sorted(self.statuses.items())),
+        )
 
 
 class _Queue:
@@ -100,10 +131,14 @@ class _Queue:
 
     def __init__(self, store: Store, attempts: int, progress: Progress | None) -> None:
         self.store, self.attempts, self.progress = store, attempts, progress
-        shards = store.manifest.shards
-        open_ones = [shard for shard in shards if not store.done(shard)]
-        self.waiting = deque(shard for shard in open_ones if len(store.attempts(shard)) < attempts)
-        self.settled, self.total = len(shards) - len(self.waiting), len(shards)
+        self.waiting, self.tally = deque[Shard](), _Tally()
+        for one in store.standing():
+            self.tally.add(one)
+            if one.done and one.failures:  # death came between the two
+                store.forgive(one.shard)
+            if not one.done and len(one.failures) < attempts:
+                self.waiting.append(one.shard)
+        self.settled = self.tally.shards - len(self.waiting)
         self._tell()
 
     def __len__(self) -> int:
@@ -113,9 +148,12 @@ class _Queue:
         return self.waiting.popleft() if self.waiting else None
 
     def settle(self, shard: Shard, failure: str) -> None:
-        # a worker may die with its shard just done
-        if failure and not self.store.done(shard):
+        if done := self.store.done(shard):  # or a worker died with its shard just done
+            self.store.forgive(shard)
+            self.tally.finish(done)
+        else:
             self.store.note(shard, failure)
+            self.tally.tried.add(shard.id)
             if len(self.store.attempts(shard)) < self.attempts:
                 self.waiting.append(shard)
                 return
@@ -124,4 +162,4 @@ class _Queue:
 
     def _tell(self) -> None:
         if self.progress:
-            self.progress(self.settled, self.total)
+            self.progress(self.settled, self.tally.shards)

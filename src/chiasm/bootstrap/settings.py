@@ -21,7 +21,10 @@ class Settings:
     strategy: str = "nucleus"
     top_p: float = 0.9
     max_new_tokens: int = 20
+    captions: int = 1  # for each prompt
+    prompts: tuple[str, ...] = ("",)  # what captions are continuations of; not part of them
     seed: int = 0
+    languages: bool = False  # tell the language of every web text
     batch: int = 32
     threads: int = 1  # of torch, in each worker
 
@@ -30,6 +33,12 @@ class Settings:
             raise unknown("strategy", self.strategy, STRATEGIES)
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie above 0 and not above 1, but is {self.top_p}")
-        for name, value in (("batch", self.batch), ("threads", self.threads), ("max_new_tokens", self.max_new_tokens)):
-            if value < 1:
+        for name in ("batch", "threads", "max_new_tokens", "captions"):
+            if (value := vars(self)[name]) < 1:
                 raise ValueError(f"{name} must be at least 1, but is {value}")
+        if self.captions > 1 and self.strategy != "nucleus":
+            raise ValueError(
+                f"{self.captions} captions by {self.strategy} would all be the same; nucleus draws new ones"
+            )
+        if not self.prompts or len({*self.prompts}) < len(self.prompts):
+            raise ValueError(f"prompts must be one or more, each another one, but are {list(self.prompts)}")

@@ -26,25 +26,39 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Said:
+    """A synthetic text: how it came about, and how well it fits; None where nobody asked."""
+
+    text: str  # what the captioner added to the prompt
+    prompt: str
+    seed: int
+    logprob: float
+    itc: float | None = None
+    itm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """A picture's web text and synthetic text, and how well each fits; None where nobody asked."""
+    """A picture, its web text and its synthetic ones, and how well each fits; None where nobody asked."""
 
     id: str
     web: str
     tags: str  # JSON
     seed: int
-    synthetic: str = ""
-    logprob: float | None = None
+    synthetic: tuple[Said, ...] = ()
     web_itc: float | None = None
     web_itm: float | None = None
-    synthetic_itc: float | None = None
-    synthetic_itm: float | None = None
+    width: int | None = None
+    height: int | None = None
+    blur: float | None = None  # as `data.quality` measures it: the larger, the sharper
+    hash: int | None = None  # like pictures have like ones
+    language: str = ""  # of the web text; "" where it cannot be told, or nobody asked
     status: Status = Status.OK
     error: str = ""
 
     @staticmethod
     def begin(pair: Pair, seed: int) -> "Row":
-        """What is known before a model has looked."""
+        """What is known before anybody has looked."""
         return Row(
             id=storable(pair.id),
             web=storable(pair.text),
@@ -54,17 +68,28 @@ class Row:
         )
 
 
+FORMAT = 2  # of a run folder; 1 had one synthetic text a row and no looks
+SAID = pa.struct([
+    ("text", pa.string()),
+    ("prompt", pa.string()),
+    ("seed", pa.int64()),
+    ("logprob", pa.float32()),
+    ("itc", pa.float32()),
+    ("itm", pa.float32()),
+])  # fmt: skip
 SCHEMA = pa.schema([
     ("id", pa.string()),
     ("web", pa.string()),
-    ("synthetic", pa.string()),
-    ("logprob", pa.float32()),
     ("web_itc", pa.float32()),
     ("web_itm", pa.float32()),
-    ("synthetic_itc", pa.float32()),
-    ("synthetic_itm", pa.float32()),
+    ("synthetic", pa.list_(SAID)),
     ("status", pa.string()),
     ("error", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("blur", pa.float32()),
+    ("hash", pa.uint64()),
+    ("language", pa.string()),
     ("tags", pa.string()),
     ("seed", pa.int64()),
     ("captioner", pa.string()),
@@ -86,12 +111,16 @@ def encode_rows(rows: Sequence[Row], settings: Settings) -> bytes:
 def decode_rows(data: bytes) -> list[Row]:
     """The rows of a side-car."""
     table = pq.read_table(io.BytesIO(data), use_threads=False).drop_columns(list(OF_THE_RUN))
-    return [Row(**row | {"status": Status(row["status"])}) for row in table.to_pylist()]
+    return [
+        Row(**row | {"status": Status(row["status"]), "synthetic": tuple(Said(**one) for one in row["synthetic"])})
+        for row in table.to_pylist()
+    ]
 
 
-def seed_of(seed: int, sample: str) -> int:
-    """A sample's own seed: its caption depends neither on its neighbours nor on who made it."""
-    digest = hashlib.sha256(f"{seed} {sample}".encode("utf-8", "surrogatepass")).digest()
+def seed_of(seed: int, sample: str, caption: int = 0) -> int:
+    """A caption's own seed: it depends neither on its neighbours nor on who made it, nor on how many follow."""
+    name = f"{seed} {sample}" if caption == 0 else f"{seed} {sample}#syn{caption}"
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # a torch generator and an int64 column both hold it
 
 

@@ -11,23 +11,26 @@ shard: whoever does a shard again writes the same bytes to the same places.
 """
 
 import hashlib
+import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from chiasm.bootstrap.manifest import Manifest, Shard
+from chiasm.bootstrap.manifest import WHOLE, Manifest, Part, Shard
 from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
 from chiasm.bootstrap.settings import Settings
-from chiasm.bootstrap.sidecar import Row, decode_rows, encode_rows
+from chiasm.bootstrap.sidecar import FORMAT, Row, decode_rows, encode_rows
 from chiasm.core.files import write_atomic, writing
 
 WEIGHTS = ("*.safetensors", "*.pth", "*.pt", "*.bin")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
     """A shard's record: its side-car may be trusted."""
 
@@ -40,27 +43,46 @@ class Done:
     sha256: str  # of the side-car
 
 
-class Store:
-    """A planned run folder."""
+class Standing(NamedTuple):
+    """A shard, its record if it may be trusted, and why each try at it failed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    shard: Shard
+    done: Done | None
+    failures: list[str]
+
+
+class Store:
+    """A planned run folder, as one of the jobs that share it sees it."""
+
+    def __init__(self, folder: Path, part: Part = WHOLE) -> None:
+        self.folder, self.part = folder, part
         self.manifest = Manifest.read(folder)
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """Those of this job."""
+        return self.part.of(self.manifest.shards)
 
     def begin(self, settings: Settings) -> None:
         """Hold the run to its settings, and to the weights that lie where they point."""
-        record = asdict(settings)
+        record: dict[str, Any] = asdict(settings) | {"format": FORMAT}
         for role in ("captioner", "filter"):
             record[f"{role}_weights"] = weights_of(record[role])
-        pin(self.folder / "settings.json", record)
+        if self._settings.exists():
+            self._current()
+        pin(self._settings, record, writer=self.part.name)
 
     @cached_property
     def settings(self) -> Record:
         """What the run was begun with."""
-        path = self.folder / "settings.json"
-        if not path.exists():
+        if not self._settings.exists():
             raise ValueError(f"{self.folder} is planned but was never run")
-        return json.loads(path.read_bytes())
+        return self._current()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the settings."""
+        return fingerprint(self.settings)
 
     def write(self, shard: Shard, rows: Sequence[Row], settings: Settings) -> None:
         """The transaction: the side-car first, then the record that makes it count."""
@@ -70,27 +92,29 @@ class Store:
             start=shard.start,
             stop=shard.stop,
             fingerprint=shard.fingerprint,
-            settings=fingerprint(self.settings),
+            settings=self.fingerprint,
             statuses=dict(Counter(row.status.value for row in rows)),
             sha256=hashlib.sha256(data).hexdigest(),
         )
-        write_atomic(self._path(shard, "parquet"), data)
-        write_atomic(self._path(shard, "done"), encode(asdict(done)))
+        self._write(shard, "parquet", data)
+        self._write(shard, "done", encode(asdict(done)))
 
     def done(self, shard: Shard) -> Done | None:
         """The record of a shard, if it has one that speaks of this plan and these settings."""
-        path = self._path(shard, "done")
-        if not path.exists():
-            return None
-        done = Done(**json.loads(path.read_bytes()))
-        matching = (done.fingerprint, done.settings) == (shard.fingerprint, fingerprint(self.settings))
-        return done if matching and self._path(shard, "parquet").exists() else None
+        return self._done(shard) if all(self._path(shard, kind).exists() for kind in ("done", "parquet")) else None
+
+    def standing(self) -> Iterator[Standing]:
+        """How each shard of this job stands, from one look into the folder, however many files it holds."""
+        names = {entry.name for entry in os.scandir(self.folder)}
+        for shard in self.shards:
+            done = None
+            if f"{shard.name}.done" in names and f"{shard.name}.parquet" in names:
+                done = self._done(shard)
+            yield Standing(shard, done, self.attempts(shard) if f"{shard.name}.attempts" in names else [])
 
     def finished(self) -> Iterator[tuple[Shard, Done]]:
-        """The shards that may be trusted, with their records."""
-        for shard in self.manifest.shards:
-            if done := self.done(shard):
-                yield shard, done
+        """The shards of this job that may be trusted, with their records."""
+        return ((one.shard, one.done) for one in self.standing() if one.done)
 
     def rows(self, shard: Shard, done: Done) -> list[Row]:
         """A shard's side-car, held against its record."""
@@ -105,27 +129,51 @@ class Store:
 
     def attempts(self, shard: Shard) -> list[str]:
         """Why each try at this shard failed."""
-        path = self._path(shard, "attempts")
-        return json.loads(path.read_bytes())["failures"] if path.exists() else []
+        try:
+            return json.loads(self._path(shard, "attempts").read_bytes())["failures"]
+        except FileNotFoundError:
+            return []
 
     def note(self, shard: Shard, failure: str) -> None:
         """One more failed try."""
         failures = [*self.attempts(shard), failure]
-        write_atomic(self._path(shard, "attempts"), encode({"shard": shard.id, "failures": failures}))
+        self._write(shard, "attempts", encode({"shard": shard.id, "failures": failures}))
 
-    def tidy(self) -> None:
+    def forgive(self, shard: Shard) -> None:
         """Once a shard is done, nobody needs to know how often it was tried."""
-        for path in sorted(self.folder.glob("*.attempts")):
-            if path.with_suffix(".done").exists():
-                _remove(path)
+        _remove(self._path(shard, "attempts"))
 
     def reopen(self, shard: Shard) -> None:
         """Let a shard be done again, as if it had never been tried."""
         _remove(self._path(shard, "done"))
         _remove(self._path(shard, "attempts"))
 
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "settings.json"
+
+    def _current(self) -> Record:
+        """The settings, if we know how to go on with them."""
+        record = json.loads(self._settings.read_bytes())
+        if (found := record.get("format", 1)) != FORMAT:
+            raise ValueError(
+                f"{self.folder} was begun by another version of chiasm: its side-cars are of format {found}, and this "
+                f"version reads and writes {FORMAT}; go on with that version, or plan the source into a new folder"
+            )
+        return record
+
+    def _done(self, shard: Shard) -> Done | None:
+        """What the record says; read without ado, since there may be very many."""
+        with io.FileIO(f"{self.folder}/{shard.name}.done") as file:
+            done = Done(**json.loads(file.readall()))
+        matching = (done.fingerprint, done.settings) == (shard.fingerprint, self.fingerprint)
+        return done if matching else None
+
     def _path(self, shard: Shard, kind: str) -> Path:
         return self.folder / f"{shard.name}.{kind}"
+
+    def _write(self, shard: Shard, kind: str, data: bytes) -> None:
+        write_atomic(self._path(shard, kind), data, writer=self.part.name)
 
 
 def weights_of(model: str) -> str | None:

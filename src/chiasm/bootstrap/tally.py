@@ -14,7 +14,7 @@ SHOWN = 8  # examples of a kind
 
 
 class Verdicts(NamedTuple):
-    """Whether the filter keeps the web's text, and the synthetic one."""
+    """Whether the filter keeps the web's text, and any of the synthetic ones."""
 
     web: bool
     synthetic: bool
@@ -83,10 +83,11 @@ class Tally:
             return
         if row.web_itm is not None:
             self._web(index, row, row.web_itm)
-        if row.synthetic_itm is not None:
-            self.synthetic.add(row.synthetic_itm, keep=row.synthetic_itm >= self.threshold)
-        if row.web_itm is not None and row.synthetic_itm is not None:
-            verdicts = Verdicts(row.web_itm >= self.threshold, row.synthetic_itm >= self.threshold)
+        synthetic = [said.itm for said in row.synthetic if said.itm is not None]
+        for probability in synthetic:
+            self.synthetic.add(probability, keep=probability >= self.threshold)
+        if row.web_itm is not None and synthetic:
+            verdicts = Verdicts(row.web_itm >= self.threshold, max(synthetic) >= self.threshold)
             self.verdicts[verdicts] += 1
             self.examples[verdicts].offer(Example(row.seed, index, row))  # as good as at random
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from chiasm.bootstrap.describe import Loader, Models, describe
-from chiasm.bootstrap.manifest import Opener, Shard
+from chiasm.bootstrap.manifest import Opener, Part, Shard
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.store import Store
 from chiasm.core.errors import AbilityError
@@ -28,6 +28,7 @@ class Job:
 
     folder: Path
     settings: Settings
+    part: Part
     load: Loader
     opened: Opener
 
@@ -44,7 +45,7 @@ class Worker:
     """Turns shards into side-cars."""
 
     def __init__(self, job: Job) -> None:
-        self.store = Store(job.folder)
+        self.store = Store(job.folder, job.part)
         self.settings = job.settings
         self.source = self.store.manifest.open(job.opened)
         self.models = Models(job.settings, job.load)

@@ -1,25 +1,35 @@
 """`chiasm capfilt`: pairs cleaned by a model's own captions, in steps or in one go."""
 
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
+from chiasm.bootstrap import agreement as agreements
 from chiasm.bootstrap import capfilt, manifest
 from chiasm.bootstrap import report as page
+from chiasm.bootstrap import review as reviews
 from chiasm.bootstrap import run as runs
 from chiasm.bootstrap import select as selection
-from chiasm.bootstrap.estimate import Estimate
-from chiasm.bootstrap.policy import POLICIES
+from chiasm.bootstrap.estimate import Estimate, estimate
+from chiasm.bootstrap.manifest import Part
+from chiasm.bootstrap.policy import POLICIES, Keep, Policy, Score
 from chiasm.bootstrap.run import Summary
 from chiasm.bootstrap.select import Kept
 from chiasm.bootstrap.settings import Settings
+from chiasm.bootstrap.standards import Standards
+from chiasm.bootstrap.worker import FAILURES
 from chiasm.cli import options
-from chiasm.cli.errors import UsageError
+from chiasm.cli.errors import LeftOutError, UsageError
 from chiasm.cli.progress import progress
 from chiasm.data.pairs import Summarised
 from chiasm.data.sources import open_source
 from chiasm.data.writers import Form
 from chiasm.predictor.open import load
+
+RANGES = 20  # runs of shard numbers that a message shows
 
 
 def bootstrap(asked: options.CapFilt) -> None:
@@ -35,7 +45,7 @@ def bootstrap(asked: options.CapFilt) -> None:
             _settings(captioner, judge, asked.how),
             load=load,
             workers=asked.workers,
-            policy=replace(POLICIES["both"], threshold=asked.threshold),
+            policy=_policy("both", asked.threshold, asked.chosen),
             announce=_announce,
             progress=lambda done, total: tell("shards", done, total, ""),
         )
@@ -53,16 +63,22 @@ def plan(asked: options.Plan) -> None:
 
 def run(asked: options.Run) -> None:
     """Caption and judge."""
-    settings = _settings(asked.captioner, asked.filter, asked.how)
+    settings, part = _settings(asked.captioner, asked.filter, asked.how), Part(asked.job_index, asked.num_jobs)
+    runs.begin(asked.run, settings, part)  # before a shard is opened again that other settings could not close
     if asked.retry:
-        print(f"{runs.retry(asked.run, asked.retry.removeprefix('status='))} shards are opened again", file=sys.stderr)
+        opened = runs.retry(asked.run, asked.retry.removeprefix("status="), part)
+        print(f"{opened} shards are opened again", file=sys.stderr)
+    models = cache(load) if asked.workers == 1 else load
+    with suppress(*FAILURES):  # what fails on a few pairs is the run's to tell
+        _announce(estimate(asked.run, settings, load=models, workers=asked.workers, part=part))
     with progress() as tell:
         summary = runs.run(
             asked.run,
             settings,
-            load=load,
+            load=models,
             workers=asked.workers,
             attempts=asked.attempts,
+            part=part,
             progress=lambda done, total: tell("shards", done, total, ""),
         )
     _tell_run(summary, asked.run)
@@ -70,7 +86,7 @@ def run(asked: options.Run) -> None:
 
 def select(asked: options.Select) -> None:
     """Write what is worth keeping."""
-    policy = replace(POLICIES[asked.keep], threshold=asked.threshold)
+    policy = _policy(asked.keep, asked.threshold, asked.chosen)
     with progress() as tell:
         kept = selection.select(
             asked.run,
@@ -87,6 +103,26 @@ def report(asked: options.Report) -> None:
     print(page.report(asked.run, threshold=asked.threshold))
 
 
+def review(asked: options.Review) -> None:
+    """Draw texts, show them, ask about them."""
+    sheet = reviews.review(asked.run, asked.out, sample=asked.sample, threshold=asked.threshold, seed=asked.seed)
+    print(f"{asked.out / 'review.html'} shows the texts; write yes or no into {sheet}, column 'right'")
+
+
+def agreement(asked: options.Agreement) -> None:
+    """Hold the filter against a person."""
+    for one in agreements.agreement(asked.sheet):
+        told = [
+            f"{words} {share.value:.0%} ({share.low:.0%} to {share.high:.0%})"
+            for words, share in (
+                ("of what it keeps is right:", one.precision),
+                ("of what is right it keeps:", one.recall),
+            )
+            if share
+        ]
+        print(f"{one.origin}: {one.judged} texts judged; {'; '.join(told) or 'too few to tell'}")
+
+
 def _tell_source(where: str | Path) -> None:
     """What was found there, and what was left out."""
     source = open_source(where)
@@ -95,7 +131,19 @@ def _tell_source(where: str | Path) -> None:
 
 
 def _settings(captioner: str, judge: str, how: options.How) -> Settings:
-    return Settings(captioner=captioner, filter=judge, **asdict(how))
+    given = asdict(how)
+    return Settings(captioner=captioner, filter=judge, prompts=given.pop("prompt") or ("",), **given)
+
+
+def _policy(keep: str, threshold: float, chosen: options.Choosing) -> Policy:
+    return replace(
+        POLICIES[keep],
+        threshold=threshold,
+        best=chosen.best,
+        by=Score(chosen.by),
+        standards=Standards(min_side=chosen.min_side, min_blur=chosen.min_blur, languages=chosen.language),
+        copies=Keep.NONE if chosen.no_duplicates else Keep.ALL,
+    )
 
 
 def _announce(cost: Estimate) -> None:
@@ -118,8 +166,8 @@ def _tell_run(summary: Summary, folder: Path) -> None:
     statuses = ", ".join(f"{count} {status}" for status, count in summary.statuses.items()) or "nothing"
     print(f"{folder}: {summary.done} of {summary.shards} shards are done: {statuses}")
     if summary.quarantined:
-        raise ValueError(
-            f"shards {', '.join(map(str, summary.quarantined))} failed again and again: {folder} holds the reasons; "
+        raise LeftOutError(
+            f"shards {_ranges(summary.quarantined)} failed again and again: {folder} holds the reasons; "
             "chiasm capfilt run with --retry status=quarantined tries them once more"
         )
 
@@ -127,5 +175,15 @@ def _tell_run(summary: Summary, folder: Path) -> None:
 def _tell_kept(kept: Kept, folder: Path) -> None:
     pairs = ", ".join(f"{count} {origin}" for origin, count in kept.pairs.items()) or "no"
     left = f"; {kept.unreadable} pictures could not be copied" if kept.unreadable else ""
-    wait = f"; {len(kept.missing)} shards are not done yet" if kept.missing else ""
-    print(f"{folder}: {pairs} pairs{left}{wait}")
+    copies = f"; {kept.copies} pictures look like another one" if kept.copies else ""
+    wait = f"; {len(kept.missing)} shards are not done yet: {_ranges(kept.missing)}" if kept.missing else ""
+    print(f"{folder}: {pairs} pairs{copies}{left}{wait}")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """0, 3-7, 12: the first of them where there are many."""
+    known = {*numbers}
+    starts = [n for n in numbers if n - 1 not in known]
+    ends = [n for n in numbers if n + 1 not in known]
+    told = [str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)]
+    return ", ".join(told[:RANGES]) + (", ..." if len(told) > RANGES else "")

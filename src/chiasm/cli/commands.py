@@ -51,6 +51,12 @@ COMMANDS: Mapping[str, Command] = {
     "capfilt report": Command(
         "  show what was kept and dropped", "chiasm.cli.capfilt:report", "chiasm.cli.options:Report"
     ),
+    "capfilt review": Command(
+        "  draw a sample of both for a person to judge", "chiasm.cli.capfilt:review", "chiasm.cli.options:Review"
+    ),
+    "capfilt agreement": Command(
+        "  tell how well filter and person agree", "chiasm.cli.capfilt:agreement", "chiasm.cli.options:Agreement"
+    ),
     "systems": Command("list the models there are", "chiasm.cli.systems:systems", "chiasm.cli.options:Systems"),
     "doctor": Command(
         "look for what is missing or broken here", "chiasm.cli.doctor:doctor", "chiasm.cli.options:Doctor"

@@ -1,5 +1,6 @@
-"""From words to an exit code: 0 for done, 1 for failed, 2 for a wrong command line, 130 for Ctrl-C.
+"""From words to an exit code: 0 for done, 1 for failed, 2 for a wrong command line, 3 for done but for what cannot be.
 
+Ctrl-C is 130, as a shell has it.
 An error is one sentence on stderr; `--debug` shows where it came from.
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 
 import chiasm
 from chiasm.cli.commands import COMMANDS, find, overview
-from chiasm.cli.errors import UsageError
+from chiasm.cli.errors import LeftOutError, UsageError
 
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has left
 
@@ -36,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if debug:
             raise
         _tell(_sentence(error))
-        return 2 if isinstance(error, UsageError) else 1
+        return 2 if isinstance(error, UsageError) else 3 if isinstance(error, LeftOutError) else 1
     return 0
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 Strategy = Literal["greedy", "beam", "nucleus"]
 Model = Annotated[Positional[str], arg(metavar="MODEL")]
@@ -145,8 +145,14 @@ class How:
     """For nucleus: how much of the probability is drawn from."""
     max_new_tokens: int = 20
     """At most so many pieces of words."""
+    captions: int = 1
+    """Captions of a picture, for each prompt."""
+    prompt: UseAppendAction[tuple[str, ...]] = ()
+    """What captions continue, such as "a picture of", without becoming part of them; give several for several each."""
     seed: int = 0
-    """Together with a picture's id it decides its caption."""
+    """Together with a picture's id it decides its captions."""
+    languages: Flag = False
+    """Tell the language of every web text, for select --language; needs chiasm[inspect]."""
     batch: int = 32
     """Pictures that are read at once."""
     threads: int = 1
@@ -154,6 +160,27 @@ class How:
 
 
 MadeHow = Annotated[How, arg(name="")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choosing:
+    """What is worth keeping, beside the filter's word; what people wrote always is."""
+
+    best: int = 0
+    """At most so many texts of a picture, the best by score; 0: all."""
+    by: Literal["itm", "itc"] = "itm"
+    """For --best: match probability, or cosine as BLIP-2 does."""
+    min_side: int = 0
+    """Pixels that the shorter side of a picture needs."""
+    min_blur: float = 0.0
+    """Sharpness that a picture needs; below 50 most look soft."""
+    language: UseAppendAction[tuple[str, ...]] = ()
+    """A language that web texts may be in, such as en; give several for several. Needs a run with --languages."""
+    no_duplicates: Flag = False
+    """Of pictures that look the same keep one, the first by id."""
+
+
+Chosen = Annotated[Choosing, arg(name="")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +201,7 @@ class CapFilt:
     """The match probability from which a text is kept."""
     workers: int = 1
     """Processes that work side by side."""
+    chosen: Chosen = field(default_factory=Choosing)
     how: MadeHow = field(default_factory=How)
 
 
@@ -205,6 +233,10 @@ class Run:
     """Tries after which a shard is left alone."""
     retry: Annotated[str, arg(metavar="status=S")] = ""
     """First open the shards again that have rows of a status, such as status=decode_error or status=quarantined."""
+    job_index: int = 0
+    """Which of several jobs on one folder this is, from 0 on."""
+    num_jobs: int = 1
+    """How many jobs share the shards; each takes every so many."""
     how: MadeHow = field(default_factory=How)
 
 
@@ -222,6 +254,7 @@ class Select:
     """The match probability from which a text is kept."""
     form: Literal["parquet", "tar"] = "parquet"
     """Parquet, or tars that webdataset reads."""
+    chosen: Chosen = field(default_factory=Choosing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +265,30 @@ class Report:
     """A folder that was run."""
     threshold: float = 0.5
     """The match probability from which a text counts as kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """Draw texts at random from what a run kept and dropped, for a person to judge."""
+
+    run: RunFolder
+    """A folder that was run."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """A folder for review.html, which shows them, and review.csv, to be filled in."""
+    sample: int = 50
+    """Texts of each kind: web and synthetic, kept and dropped."""
+    threshold: float = 0.5
+    """The match probability from which a text counts as kept."""
+    seed: int = 0
+    """Another one draws others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Read a filled review.csv: how often the filter and the person agree."""
+
+    sheet: Annotated[Positional[Path], arg(metavar="CSV")]
+    """A review.csv whose column 'right' says yes or no."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,14 +99,23 @@ class Adapts(Protocol):
         ...
 
 
+@runtime_checkable
 class Captioner(Protocol):
-    """Says what is on a picture; a sequence of seeds gives every row its own."""
+    """Says what is on pictures, continuing the prompt that each has; a sequence of seeds gives every row its own."""
 
     def caption(
-        self, images: Sequence[Picture], *, strategy: str, top_p: float, seed: Sequence[int], max_new_tokens: int
+        self,
+        images: Sequence[Picture],
+        *,
+        prompt: Sequence[str],
+        strategy: str,
+        top_p: float,
+        seed: Sequence[int],
+        max_new_tokens: int,
     ) -> list[Caption]: ...
 
 
+@runtime_checkable
 class Matcher(Protocol):
     """Tells how well text `i` fits picture `i`."""
 

@@ -27,13 +27,14 @@ def writing(path: Path) -> Generator[None]:
         raise told from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
     """Put `data` at `path`: to a temporary name beside it, on to the disk, then renamed.
 
-    The temporary name is a function of `path`, so that a crash leaves at most one, which the next
-    try overwrites; two processes must not write the same path at the same moment.
+    The temporary name is a function of `path` and `writer`, so that a crash leaves at most one, which
+    the next try overwrites; processes that may write the same path at the same moment need to be
+    different writers.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}{writer and '.' + writer}.part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

@@ -45,9 +45,12 @@ def judge(folder: Path, seed: int) -> Verdicts:
     examples = _examples(rows, tags, store.manifest.open(open_source), seed)
     if not rows or not all("truth" in known for known in tags):
         return Verdicts(None, None, examples)
-    web, synthetic = (torch.tensor([_number(row, name) for _, row in rows]) for name in ("web_itm", "synthetic_itm"))
+    web = torch.tensor([_number(row, row.web_itm) for _, row in rows])
+    synthetic = torch.tensor(
+        [_number(row, row.synthetic[0].itm) for _, row in rows]
+    )  # one caption a picture is asked for
     fits = torch.tensor([not known["noise"] for known in tags])
-    right = torch.tensor([_right(row.synthetic, known) for (_, row), known in zip(rows, tags, strict=True)])
+    right = torch.tensor([_right(row.synthetic[0].text, known) for (_, row), known in zip(rows, tags, strict=True)])
     quality = FilterQuality(
         seed=seed,
         auc=auc(web, fits),
@@ -87,8 +90,7 @@ def _right(text: str, tags: Mapping[str, Any]) -> bool:
     return tags.get("noise") == "" or clean(text) == clean(tags["truth"])
 
 
-def _number(row: Row, name: str) -> float:
-    value: float | None = vars(row)[name]
+def _number(row: Row, value: float | None) -> float:
     if value is None:
         raise ValueError(f"pair {row.id} was not judged: the filter has no matching head")
     return value
@@ -107,15 +109,16 @@ def _examples(
 
 
 def _example(index: int, row: Row, tags: Mapping[str, Any], source: Source) -> Example:
-    web, synthetic = _number(row, "web_itm"), _number(row, "synthetic_itm")
+    said = row.synthetic[0]
+    web, synthetic = _number(row, row.web_itm), _number(row, said.itm)
     return Example(
         picture=encoded(source[index].image),
         web=row.web,
         web_probability=web,
         web_kept=web >= THRESHOLD,
-        synthetic=row.synthetic,
+        synthetic=said.text,
         synthetic_probability=synthetic,
         synthetic_kept=synthetic >= THRESHOLD,
         noise=tags.get("noise"),
-        synthetic_right=clean(row.synthetic) == clean(tags["truth"]) if "truth" in tags else None,
+        synthetic_right=clean(said.text) == clean(tags["truth"]) if "truth" in tags else None,
     )

@@ -1,8 +1,9 @@
 """How far a mean could be off: by the items it was measured on, and by the seeds it was trained with."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,11 +23,35 @@ def bootstrap(
     values = items.double()
     picks = (torch.randint(len(values), (len(values),), generator=generator) for _ in range(draws))
     means = torch.stack([values[pick].mean() for pick in picks])
-    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.double)
-    low, high = means.quantile(edges).tolist()
-    return low, high
+    return _middle(means, level)
+
+
+def of_shares(
+    counts: Sequence[tuple[int, int]],
+    combine: Callable[[Sequence[float]], float],
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """The interval of a number that is made of shares, each known from `count[0]` hits in a sample of `count[1]`.
+
+    Shares are drawn from what each sample leaves possible (a beta distribution, Jeffreys' prior), so that even
+    a sample of hits alone leaves a doubt.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = [generator.beta(hits + 0.5, size - hits + 0.5, draws).tolist() for hits, size in counts]
+    values = torch.tensor([combine(shares) for shares in zip(*drawn, strict=True)], dtype=torch.double)
+    return _middle(values, level)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation (n - 1) over seeds; a single seed has no spread, which is 0."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _middle(values: Float[Tensor, " n"], level: float) -> tuple[float, float]:
+    """What holds that share of the values, leaving out as many below as above."""
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.double)
+    low, high = values.quantile(edges).tolist()
+    return low, high

@@ -34,14 +34,23 @@ class Reader:
         return self.words
 
     def see(self, pictures: Sequence[Picture], batch: int) -> Iterator[tuple[slice, Float[Tensor, "b p c"]]]:
-        """The rows of a batch, and what the module makes of their pictures; no pictures are one empty batch."""
+        """The rows of a batch, and what the module makes of their pictures; no pictures are one empty batch.
+
+        A picture that stands in several rows of a batch, as the same object, is read and seen once.
+        """
         module = self.module
         if not isinstance(module, Sees):
             raise AbilityError(f"a {type(module).__name__} has no weights to see pictures with")
         for rows in slices(len(pictures), batch):
-            squares = [self.images.read(picture, index=i) for i, picture in enumerate(pictures[rows], rows.start)]
+            first: dict[int, int] = {}
+            for i, picture in enumerate(pictures[rows], rows.start):
+                first.setdefault(id(picture), i)
+            squares = [self.images.read(pictures[i], index=i) for i in first.values()]
             values = self.images.normalise(torch.stack(squares)) if squares else self.images([])
-            yield rows, module.see(values.to(self.weight))
+            seen = module.see(values.to(self.weight))
+            order = {key: place for place, key in enumerate(first)}
+            again = len(first) < rows.stop - rows.start
+            yield rows, seen[[order[id(picture)] for picture in pictures[rows]]] if again else seen
 
     def read(self, texts: Sequence[str]) -> Text:
         """Token ids, cut off where the module has no positions left."""
