@@ -198,7 +198,8 @@ class Captioner(nn.Module):
         text = batch.text.opened_by(self.start)
         states, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
         states, target = labelled(states, text.ids, _after(text.mask, self.prompt))
-        return {"language": next_token(self.word_head(states), target, smoothing=SMOOTHING)}
+        loss = next_token(self.word_head(states), target, smoothing=SMOOTHING)
+        return {"language": ranks.fair(loss, len(target))}
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
         return self.vision(images)

@@ -1,22 +1,25 @@
 """Batches for training, without end and in an order that can be taken up again anywhere.
 
-    (seed, epoch) ─ permutation ─ every `ranks`-th row ─ batches ─ the next epoch's permutation ...
+    (seed, epoch) ─ permutation ─ the next epoch's permutation ... ─ batches ─ our part of each
 
 A batch is a function of its position in that stream, so a position is all there is to save. Rows
-that cannot be used are passed over, and a batch is filled from the rows after them.
+that cannot be used are passed over, and a batch is filled from the rows after them. Processes that
+train together cut each batch into equal parts, one after the other, so their number does not
+change what is learned from; but each fills up from rows of its own.
 """
 
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from chiasm.core import ranks
 from chiasm.core.errors import MediaError
 from chiasm.core.types import ImageText, Text
 from chiasm.data.augment import Augment
@@ -31,18 +34,10 @@ MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is deco
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows are ours, when several processes train together."""
+    """Which part of a batch is ours, when several processes train together."""
 
-    rank: int = 0
-    ranks: int = 1
-
-
-@dataclass(frozen=True)
-class Position:
-    """How many rows of an epoch have been passed."""
-
-    epoch: int = 0
-    cursor: int = 0
+    rank: int = field(default_factory=ranks.rank)
+    ranks: int = field(default_factory=ranks.world)
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class _Row:
 
 
 class PairLoader:
-    """Endless batches of exactly `batch` pairs.
+    """Endless batches of exactly `batch` pairs; each of several processes gets its part of them.
 
     Rows of equal cleaned text share one identity. While a batch is in use the next one is made, on
     another thread; pictures that fit into memory are decoded once. `max_length` counts tokens.
@@ -70,28 +65,34 @@ class PairLoader:
         seed: int,
         max_length: int = 30,
         augment: Augment | None = None,
-        share: Share = Share(),
+        share: Share | None = None,  # None: as many processes as train together
     ) -> None:
         self.source, self.images, self.tokenizer = source, images, tokenizer
-        self.batch, self.seed, self.max_length, self.augment, self.share = batch, seed, max_length, augment, share
-        self.rows = len(source) // share.ranks
-        if batch < 1 or self.rows < 1:
-            raise ValueError(f"cannot make batches of {batch} for {share.ranks} processes from {len(source)} pairs")
+        self.batch, self.seed, self.max_length, self.augment = batch, seed, max_length, augment
+        self.share = share or Share()
+        if batch < 1 or len(source) < 1:
+            raise ValueError(f"cannot make batches of {batch} from {len(source)} pairs")
+        self.part, left = divmod(batch, self.share.ranks)
+        if left:
+            raise ValueError(
+                f"a batch of {batch} pairs cannot be cut into equal parts for {self.share.ranks} processes: "
+                f"make it a multiple of {self.share.ranks}, or start another number of processes"
+            )
         size = images.pixels.size if augment is None else augment.room(images.pixels.size)
         self._reader = replace(images, pixels=replace(images.pixels, size=size))
         self._keep = len(source) * 3 * size * size <= MEMORY
         self._held: dict[int, _Row] = {}
         self._skipped: dict[int, Skipped] = {}
         self._order: tuple[int, Sequence[int]] = (-1, ())
-        self._position = Position()
+        self._passed = 0  # rows of our parts, in all epochs
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: Future[tuple[ImageText, Position]] | None = None
+        self._next: Future[tuple[ImageText, int]] | None = None
 
     @property
     def epoch_steps(self) -> int:
         """Batches in an epoch, rounded down."""
-        return max(1, self.rows // self.batch)
+        return max(1, len(self.source) // self.batch)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -102,16 +103,15 @@ class PairLoader:
         return self
 
     def __next__(self) -> ImageText:
-        made = self._next or self._maker.submit(self._make, self._position)
+        made = self._next or self._maker.submit(self._make, self._passed)
         self._next = None
-        batch, self._position = made.result()
-        self._next = self._maker.submit(self._make, self._position)
+        batch, self._passed = made.result()
+        self._next = self._maker.submit(self._make, self._passed)
         return batch
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands after the batches that were taken."""
-        position = self._position
-        return {"epoch": position.epoch, "cursor": position.cursor, "source": self.source.fingerprint}
+        return {"passed": self._passed, "source": self.source.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there; the pairs must still be the same."""
@@ -120,36 +120,29 @@ class PairLoader:
                 f"the pairs have changed since this state was saved (fingerprint {state['source']} then, "
                 f"{self.source.fingerprint} now): start anew, or bring the old pairs back"
             )
-        self._position, self._next = Position(state["epoch"], state["cursor"]), None
+        self._passed, self._next = state["passed"], None
 
-    def _make(self, position: Position) -> tuple[ImageText, Position]:
-        """The batch at a position, and the position after it."""
+    def _make(self, passed: int) -> tuple[ImageText, int]:
+        """Our part of a batch, and how many rows of ours have been passed after it."""
         held = self._held if self._keep else {}
         rows: list[tuple[int, _Row]] = []  # epoch, row
-        failed = 0
-        while len(rows) < self.batch:
-            asked: list[tuple[int, int]] = []
-            for _ in range(self.batch - len(rows)):
-                order = self._permutation(position.epoch)
-                asked.append((position.epoch, order[position.cursor]))
-                step = position.cursor + 1
-                position = Position(position.epoch, step) if step < self.rows else Position(position.epoch + 1)
+        while len(rows) < self.part:
+            asked = [self._ours(place) for place in range(passed, passed + self.part - len(rows))]
+            passed += len(asked)
             self._read(sorted({row for _, row in asked} - held.keys() - self._skipped.keys()), held)
-            good = [(epoch, held[row]) for epoch, row in asked if row in held]
-            failed = 0 if good else failed + len(asked)
-            if failed > 2 * self.rows + self.batch:  # then a whole epoch held nothing
-                raise ValueError(f"none of {self.rows} pairs can be used: {summary(self.skipped)}")
-            rows += good
-        return self._collate(rows), position
+            if len(self._skipped) == len(self.source):
+                raise ValueError(f"none of {len(self.source)} pairs can be used: {summary(self.skipped)}")
+            rows += [(epoch, held[row]) for epoch, row in asked if row in held]
+        return self._collate(rows), passed
 
-    def _permutation(self, epoch: int) -> Sequence[int]:
-        """Our rows in the epoch's order; processes leave out the same remainder."""
+    def _ours(self, place: int) -> tuple[int, int]:
+        """The epoch and the row of what is at a place among our parts."""
+        batch, within = divmod(place, self.part)
+        epoch, place = divmod(batch * self.batch + self.share.rank * self.part + within, len(self.source))
         if self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(chance("order", self.seed, epoch).getrandbits(63))
-            rows = torch.randperm(len(self.source), generator=generator)
-            share = self.share
-            self._order = (epoch, rows[: self.rows * share.ranks][share.rank :: share.ranks].tolist())
-        return self._order[1]
+            draw = torch.Generator().manual_seed(chance("order", self.seed, epoch).getrandbits(63))
+            self._order = (epoch, torch.randperm(len(self.source), generator=draw).tolist())
+        return epoch, self._order[1][place]
 
     def _read(self, rows: Sequence[int], held: dict[int, _Row]) -> None:
         """Put what can be used of some rows into `held`; name the rest."""
