@@ -5,12 +5,14 @@ a run folder a scenario, and what was seen beside it as NAME.json.
 """
 
 import importlib.util
+import io
 import json
 import os
 import signal
 import sys
 import types
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+import chiasm.training.together
+from chiasm.cli.main import main as main_of_chiasm
 from chiasm.core import ranks
 from chiasm.core.types import Pixels
 from chiasm.data.images import ImageProcessor
@@ -30,6 +34,8 @@ from chiasm.training.checkpoint import check
 from chiasm.training.run import Run, Step
 from chiasm.training.together import together
 from chiasm.training.train import train
+
+RECIPE = Path(__file__).parents[1] / "cli" / "few.py"
 
 
 def load_parts() -> types.ModuleType:
@@ -52,8 +58,7 @@ def crowd(count: int, work: Callable[[], Any]) -> list[dict[str, Any]]:
             place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, "WORLD_SIZE": count, "RANK": rank}
             os.environ.update({name: str(value) for name, value in place.items()})
             os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
-            told = alone(work)
-            os.write(mouth, json.dumps(told).encode())
+            os.write(mouth, json.dumps(work()).encode())
             os._exit(0)
         os.close(mouth)
         children.append(child)
@@ -66,7 +71,8 @@ def crowd(count: int, work: Callable[[], Any]) -> list[dict[str, Any]]:
     return found
 
 
-def alone(work: Callable[[], Any]) -> dict[str, Any]:
+def joined(work: Callable[[], Any]) -> dict[str, Any]:
+    """What came of `work` in one process of a crowd."""
     try:
         with together(patience=timedelta(seconds=60)):
             return {"seen": work()}
@@ -74,6 +80,13 @@ def alone(work: Callable[[], Any]) -> dict[str, Any]:
         return {"silent": stop.code}
     except Exception as error:  # noqa: BLE001 - told to the test
         return {"said": str(error)}
+
+
+def command(*words: object) -> dict[str, Any]:
+    """What `chiasm train` did in one process of a crowd, without torchrun."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = main_of_chiasm(["train", *map(str, words)])
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue()}
 
 
 def watched(parts: types.ModuleType, runs: list[Run], folder: Path, *, stop: Callable[[Step], None] = id) -> Any:
@@ -147,10 +160,11 @@ def fail(rank: int, at: int) -> Callable[[Step], None]:
 
 def main(root: Path) -> None:
     torch.set_num_threads(1)
+    chiasm.training.together.GRACE = 0.0
     parts = load_parts()
 
     def scene(name: str, count: int, work: Callable[[Path], Any], *, folder: str = "") -> None:
-        told = crowd(count, lambda: work(root / (folder or name)))
+        told = crowd(count, lambda: joined(lambda: work(root / (folder or name))))
         (root / f"{name}.json").write_text(json.dumps(told))
 
     train([parts.run(steps=1)], root / "warm")  # here, so that the children find torch warm
@@ -172,6 +186,9 @@ def main(root: Path) -> None:
     odd = {"stage": parts.ODD, "weight_decay": 0.5}
     scene("apart", 2, lambda folder: train([parts.run(**odd, model=parts.Odd.Config())], folder))
     scene("idle", 2, lambda folder: idle([parts.run(**odd, model=parts.Odd.Config(memory=0))], folder))
+    for name, words in (("trained", ["--steps", 3]), ("misspelt", ["--stps", 3]), ("helped", ["--help"])):
+        told = crowd(2, lambda words=words: command(RECIPE, "--device", "cpu", "--out", root / "command", *words))
+        (root / f"{name}.json").write_text(json.dumps(told))
     scene("options", 2, lambda folder: train([parts.run(lr=0.1 * (1 + ranks.rank()))], folder))
 
 

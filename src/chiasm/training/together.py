@@ -1,6 +1,7 @@
 """Join the processes that torchrun started, and fail as one: each sentence is said once, nobody waits for the dead."""
 
 import os
+import time
 import zlib
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -14,6 +15,7 @@ from chiasm.core import ranks
 from chiasm.core.processes import follow_parent
 
 PATIENCE = timedelta(minutes=10)  # how long one process waits for another before it gives up
+GRACE = 0.5  # seconds: torchrun stops all as soon as one has ended, and whoever speaks should finish
 
 
 @contextmanager
@@ -37,6 +39,7 @@ def together(*, patience: timedelta = PATIENCE) -> Generator[None]:
             yield
     except (Exception, KeyboardInterrupt) as error:
         if _was_said(store, error):
+            time.sleep(GRACE)
             raise SystemExit(1) from None
         raise
     finally:
