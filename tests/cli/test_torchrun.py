@@ -23,6 +23,15 @@ def torchrun(folder: Path, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen([*launch, *map(str, asked)], stderr=subprocess.PIPE, text=True, env=calm)
 
 
+def said(launched: subprocess.Popen[str]) -> str:
+    """Everything it said until it ended."""
+    try:
+        return launched.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        launched.kill()
+        raise
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ANEW)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -42,7 +51,7 @@ def workers(launcher: subprocess.Popen[str]) -> list[int]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     done = torchrun(folder, "--steps", 60)
-    assert done.communicate(timeout=120)[1].count("first: ") > 5
+    assert said(done).count("first: ") > 5
     assert done.returncode == 0
     return folder
 
@@ -53,11 +62,11 @@ def test_killed_and_started_again(whole: Path, tmp_path: Path, rank: int | str) 
     folder = tmp_path / "run"
     launched = torchrun(folder, "--steps", 60)
     while not list(folder.glob("1-first/checkpoints/*")):
-        assert launched.poll() is None, launched.communicate()[1]
+        assert launched.poll() is None, said(launched)
         time.sleep(0.05)
     pids = workers(launched)
     os.kill(pids[rank] if isinstance(rank, int) else launched.pid, signal.SIGKILL)
-    launched.communicate(timeout=120)
+    said(launched)
     assert launched.returncode != 0
     for _ in range(100):
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):
@@ -67,14 +76,16 @@ def test_killed_and_started_again(whole: Path, tmp_path: Path, rank: int | str) 
         raise AssertionError("a process lives on without the one that started it")
     assert not (folder / "1-first" / "done.json").exists()
     again = torchrun(folder, "--steps", 60)
-    told = again.communicate(timeout=120)[1]
+    told = said(again)
     assert again.returncode == 0, told
     assert contents(folder) == contents(whole)
 
 
-@pytest.mark.parametrize(("option", "value", "said"), [("--stps", 3, "unknown option"), ("--steps", 0, "has steps 0")])
-def test_a_mistake_is_said_once(tmp_path: Path, option: str, value: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"), [("--stps", 3, "unknown option"), ("--steps", 0, "has steps 0")]
+)
+def test_a_mistake_is_said_once(tmp_path: Path, option: str, value: int, sentence: str) -> None:
     failed = torchrun(tmp_path / "run", option, value)
-    told = failed.communicate(timeout=60)[1]
+    told = said(failed)
     assert failed.returncode == 1
-    assert told.count("chiasm: ") == told.count(said) == 1
+    assert told.count("chiasm: ") == told.count(sentence) == 1

@@ -1,10 +1,10 @@
 """What several processes make of a training: `crowd.py FOLDER`, in a process of its own that may fork.
 
 Forks keep torch warm, so each crowd costs a fraction of a second. What came out lies in FOLDER for `test_together.py`:
-a run folder a scenario, and what was seen beside it as NAME.json.
+a run folder a scenario, and what was seen beside it as NAME.json. `crowd.py FOLDER STRIDE` kills one of two processes
+before every STRIDE-th touch of the disk (the first process) or meeting with the other (the second), and starts again.
 """
 
-import importlib.util
 import io
 import json
 import os
@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import killed  # beside this script
 import torch
 import torch.distributed as dist
 
@@ -36,15 +37,6 @@ from chiasm.training.together import together
 from chiasm.training.train import train
 
 RECIPE = Path(__file__).parents[1] / "cli" / "few.py"
-
-
-def load_parts() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location("chiasm.parts_of_tests", Path(__file__).with_name("parts.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["chiasm.parts_of_tests"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def crowd(count: int, work: Callable[[], Any]) -> list[dict[str, Any]]:
@@ -161,7 +153,7 @@ def fail(rank: int, at: int) -> Callable[[Step], None]:
 def main(root: Path) -> None:
     torch.set_num_threads(1)
     chiasm.training.together.GRACE = 0.0
-    parts = load_parts()
+    parts = killed.load_parts()
 
     def scene(name: str, count: int, work: Callable[[Path], Any], *, folder: str = "") -> None:
         told = crowd(count, lambda: joined(lambda: work(root / (folder or name))))
@@ -192,5 +184,49 @@ def main(root: Path) -> None:
     scene("options", 2, lambda folder: train([parts.run(lr=0.1 * (1 + ranks.rank()))], folder))
 
 
+def kill_everywhere(root: Path, stride: int) -> None:
+    """Prints a line of JSON: how often each process was killed."""
+    torch.set_num_threads(1)
+    chiasm.training.together.GRACE = 0.0
+    parts = killed.load_parts()
+    train([parts.run(steps=1)], root / "warm")
+    train_both = lambda folder, **limits: crowd(2, lambda: joined(lambda: limited(parts, folder, **limits)))
+    train_both(root / "whole")
+    counts = [0, 0]
+    for rank in range(2):
+        for left in range(0, 100_000, stride):
+            folder = root / f"killed-{rank}-{left}"
+            if not any("killed" in told for told in train_both(folder, rank=rank, left=left)):
+                break
+            assert all("seen" in told for told in train_both(folder))
+            counts[rank] += 1
+    sys.stdout.write(json.dumps(counts) + "\n")
+
+
+def limited(parts: types.ModuleType, folder: Path, *, rank: int = -1, left: int = 0) -> None:
+    """Train, but process `rank` may touch the folder or meet the other `left` times only."""
+    if rank == ranks.rank() == 0:
+        killed.limit_touches(folder, left)
+    elif rank == ranks.rank():
+        limit_meetings(left)
+    train(parts.two_runs(), folder)
+
+
+def limit_meetings(left: int) -> None:
+    meet = ranks._company
+
+    def last() -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return meet()
+
+    ranks._company = last
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[2:]:
+        kill_everywhere(Path(sys.argv[1]), int(sys.argv[2]))
+    else:
+        main(Path(sys.argv[1]))

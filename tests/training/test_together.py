@@ -48,13 +48,18 @@ class Crowd:
         return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def left_behind(root: Path, *stride: str) -> tuple[Crowd, str]:
+    """What the script left in `root`, and what it printed."""
+    calm = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, SCRIPT, root, *stride]
+    done = subprocess.run(words, capture_output=True, text=True, env=calm, check=False)
+    assert done.returncode == 0, done.stderr
+    return Crowd(root), done.stdout
+
+
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Crowd:
-    root = tmp_path_factory.mktemp("crowd")
-    calm = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, SCRIPT, root], capture_output=True, text=True, env=calm, check=False)
-    assert done.returncode == 0, done.stderr
-    return Crowd(root)
+    return left_behind(tmp_path_factory.mktemp("crowd"))[0]
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -116,6 +121,16 @@ def test_killed_and_started_again(crowd: Crowd, scene: str) -> None:
     assert told[1 - rank]["said"].startswith(LOST)
     assert crowd.contents(scene) == crowd.contents("drops")
     assert [each["end"] for each in crowd.seen(f"{scene}-again")] == [each["end"] for each in crowd.seen("drops")]
+
+
+@pytest.mark.slow
+def test_killed_anywhere(tmp_path: Path) -> None:
+    crowd, told = left_behind(tmp_path, "13")
+    assert min(json.loads(told)) > 10
+    whole = crowd.contents("whole")
+    assert {"1-fit/model/model.safetensors", "2-again/metrics.jsonl", "1-fit/best/config.json"} <= whole.keys()
+    for folder in sorted(tmp_path.glob("killed-*")):
+        assert crowd.contents(folder.name) == whole, folder.name
 
 
 def test_one_fails_and_all_end(crowd: Crowd) -> None:
