@@ -3,7 +3,7 @@
 import os
 import time
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
@@ -30,15 +30,17 @@ def together(*, patience: timedelta = PATIENCE) -> Generator[None]:
         return
     if not dist.is_available():
         raise ValueError(f"torch {torch.__version__} was built without torch.distributed: train in a single process")
+    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415 - not every torch has it
+
     follow_parent()
-    store, rank, world = next(dist.rendezvous("env://", timeout=patience))
+    store, rank, world = next(rendezvous("env://", timeout=patience))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=patience)
     try:
         with _only_first_speaks():
             yield
     except (Exception, KeyboardInterrupt) as error:
-        if _was_said(store, error):
+        if _was_said(store.add, error):
             time.sleep(GRACE)
             raise SystemExit(1) from None
         raise
@@ -51,7 +53,7 @@ def own(device: torch.device) -> torch.device:
     if ranks.world() == 1 or device.type != "cuda":
         return device
     number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if device.index is not None:
+    if device != torch.device(device.type):
         raise ValueError(f"{ranks.world()} processes cannot share {device}: ask for cuda, and each takes its own")
     if number >= count:
         raise ValueError(f"process {number} of this machine finds {count} GPUs: start at most {count} processes here")
@@ -68,11 +70,11 @@ def _only_first_speaks() -> Generator[None]:
         yield
 
 
-def _was_said(store: dist.Store, error: BaseException) -> bool:
+def _was_said(count: Callable[[str, int], int], error: BaseException) -> bool:
     """Whether another process said the same, or what it said explains why we miss it."""
     try:
-        nth = store.add("said", 1)
-        same = store.add(f"said {type(error).__name__} {zlib.crc32(str(error).encode())}", 1)
+        nth = count("said", 1)
+        same = count(f"said {type(error).__name__} {zlib.crc32(str(error).encode())}", 1)
     except RuntimeError:  # whoever kept the store is gone too
         return False
     return same > 1 or (nth > 1 and isinstance(error, ranks.LostError))
