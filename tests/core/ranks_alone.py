@@ -41,7 +41,10 @@ def main() -> None:
     lost = words(number)
     mean = ranks.fair(lost.mean() if number == 0 else lost.sum() / 0, len(lost))
     mean.backward()
-    told = {"mean": mean.detach(), "weights": lost.grad, "first": ranks.told(number), "all": ranks.everyones(number)}
+    none = torch.ones(1, requires_grad=True)
+    ranks.fair(none.mean(), 0).backward()
+    told = {"none": none.grad}
+    told |= {"mean": mean.detach(), "weights": lost.grad, "first": ranks.told(number), "all": ranks.everyones(number)}
     told |= {"average": ranks.average(torch.tensor([1.0, number]))}
     told |= {"loss": loss.detach(), "gradient": linear.weight.grad, "rows": ranks.gather(mine), "drawn": drawn}
     torch.save(told | {"rank": number, "world": ranks.world()}, Path(sys.argv[1]) / str(number))

@@ -50,6 +50,7 @@ def test_a_mean_is_fair_to_all_words(both: list[Any]) -> None:
     torch.testing.assert_close((both[0]["mean"] + both[1]["mean"]) / 2, words.detach().mean())
     torch.testing.assert_close(both[0]["weights"] / 2, words.grad)
     assert both[1]["weights"].shape == (0,)
+    assert [told["none"] for told in both] == [0, 0]  # nobody has any
 
 
 def test_what_is_told_and_averaged(both: list[Any]) -> None:

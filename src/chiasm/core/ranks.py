@@ -76,7 +76,7 @@ def fair(mean: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
     """
     if world() == 1:
         return mean
-    share = average(torch.tensor(float(count), device=mean.device))
+    share = average(torch.tensor(float(count), device=mean.device)).clamp(min=1 / world())
     return torch.where(torch.tensor(count > 0, device=mean.device), mean * (count / share), 0.0)
 
 
