@@ -42,9 +42,10 @@ class Rows:
         return Batch(images, images.flip(1) * 2)
 
     def state_dict(self) -> Mapping[str, Any]:
-        return {"place": self.place}
+        return {"place": self.place, "rank": ranks.rank()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        assert state["rank"] == ranks.rank()
         self.place = state["place"]
 
 
