@@ -26,6 +26,7 @@ from chiasm.data.sources import open_source
 from chiasm.data.text import Tokenizer
 from chiasm.nn.vit import ConvStem
 from chiasm.systems import blip
+from chiasm.training import average
 from chiasm.training.freeze import groups, set_mode
 from chiasm.training.memory import keep_memory
 from chiasm.training.optim import adamw, clip
@@ -92,7 +93,7 @@ def measure(name: str, batch: int, *, keep: bool) -> dict[str, float]:
     torch.manual_seed(0)
     if keep:
         keep_memory()
-    step, waited = _trained(name, batch)
+    step, waited = step_of(name, batch)
     for _ in range(4):
         step()
     waited.clear()
@@ -116,7 +117,7 @@ def _timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _trained(name: str, batch: int) -> tuple[Callable[[], None], list[float]]:
+def step_of(name: str, batch: int) -> tuple[Callable[[], None], list[float]]:
     """A step of the model of that name on the made world, and what each waited for its batch."""
     config = _config(name)
     size = config.retriever.vision.image
@@ -135,7 +136,9 @@ def _trained(name: str, batch: int) -> tuple[Callable[[], None], list[float]]:
         start = time.perf_counter()
         taken = next(loader)
         waited.append(time.perf_counter() - start)
-        torch.stack(list(model(taken).values())).sum().backward()
+        losses = torch.stack(list(model(taken).values()))
+        losses.sum().backward()
+        average.average(learns, losses.detach())
         clip(learns, limit=1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

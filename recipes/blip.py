@@ -2,6 +2,7 @@
 
 chiasm train recipes/blip.py                                                  # the made world
 chiasm train recipes/blip.py --data photos/ --pixels 64 --out runs/photos     # your own
+torchrun --standalone --nproc-per-node 2 -m chiasm train recipes/blip.py      # in two processes
 """
 
 from collections.abc import Mapping

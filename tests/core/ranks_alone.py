@@ -24,6 +24,11 @@ def contrast(features: Tensor, everyone: Tensor, first: int) -> Tensor:
     return nn.functional.cross_entropy(features @ everyone.T, first + torch.arange(len(features)))
 
 
+def words(number: int) -> Tensor:
+    """The losses of a rank's words; the last rank has none."""
+    return rows()[: 3 * (1 - number), 0].clone().requires_grad_()
+
+
 def main() -> None:
     dist.init_process_group("gloo")
     number = ranks.rank()
@@ -33,7 +38,15 @@ def main() -> None:
     loss.backward()
     torch.manual_seed(number)
     drawn = ranks.agreed(torch.rand(2))
-    told = {"loss": loss.detach(), "gradient": linear.weight.grad, "rows": ranks.gather(mine), "drawn": drawn}
+    lost = words(number)
+    mean = ranks.fair(lost.mean() if number == 0 else lost.sum() / 0, len(lost))
+    mean.backward()
+    none = torch.ones(1, requires_grad=True)
+    ranks.fair(none.mean(), 0).backward()
+    told = {"none": none.grad}
+    told |= {"mean": mean.detach(), "weights": lost.grad, "first": ranks.told(number), "all": ranks.everyones(number)}
+    told |= {"average": ranks.average(torch.tensor([1.0, number]))}
+    told |= {"loss": loss.detach(), "gradient": linear.weight.grad, "rows": ranks.gather(mine), "drawn": drawn}
     torch.save(told | {"rank": number, "world": ranks.world()}, Path(sys.argv[1]) / str(number))
     dist.destroy_process_group()
 

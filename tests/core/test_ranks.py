@@ -43,9 +43,27 @@ def test_everyone_believes_rank_zero(both: list[Any]) -> None:
     assert [(told["rank"], told["world"]) for told in both] == [(0, 2), (1, 2)]
 
 
+def test_a_mean_is_fair_to_all_words(both: list[Any]) -> None:
+    words = alone.words(0)
+    words.mean().backward()
+    assert both[1]["mean"] == 0  # no words, though their mean is not a number
+    torch.testing.assert_close((both[0]["mean"] + both[1]["mean"]) / 2, words.detach().mean())
+    torch.testing.assert_close(both[0]["weights"] / 2, words.grad)
+    assert both[1]["weights"].shape == (0,)
+    assert [told["none"] for told in both] == [0, 0]  # nobody has any
+
+
+def test_what_is_told_and_averaged(both: list[Any]) -> None:
+    assert [(told["first"], told["all"]) for told in both] == [(0, [0, 1])] * 2
+    assert all(torch.equal(told["average"], torch.tensor([1.0, 0.5])) for told in both)
+
+
 def test_a_single_process_needs_no_group() -> None:
     x = torch.ones(2, 3, requires_grad=True)
     assert (ranks.rank(), ranks.world()) == (0, 1)
     assert ranks.gather_learning(x) is x
     assert ranks.gather(x) is x
     assert ranks.agreed(x) is x
+    assert ranks.average(x) is x
+    assert ranks.fair(x.sum(), 3).equal(x.sum())
+    assert (ranks.told(x), ranks.everyones(x)) == (x, [x])

@@ -89,7 +89,7 @@ def test_batches_run_over_the_end_of_an_epoch() -> None:
     batches = load(Rows(5))
     rows = taken(batches, 5)
     assert [sorted(rows[i : i + 5]) for i in range(0, 20, 5)] == [list(range(5))] * 4
-    assert batches.state_dict() == {"epoch": 4, "cursor": 0, "source": "5 rows"}
+    assert batches.state_dict() == {"passed": 20, "source": "5 rows"}
     assert (batches.epoch_steps, load(Rows(3)).epoch_steps, load(Rows(9)).epoch_steps) == (1, 1, 2)
 
 
@@ -129,12 +129,29 @@ def test_memory_changes_nothing_but_the_reading(monkeypatch: pytest.MonkeyPatch,
     assert source.read.count(4) == 1
 
 
-def test_ranks_share_an_epoch() -> None:
-    parts = [taken(load(Rows(13), share=Share(rank, 3), batch=2), 2) for rank in range(3)]
-    assert len({row for part in parts for row in part}) == 12
-    whole = taken(load(Rows(13)), 3)
-    assert [row for group in zip(*parts, strict=True) for row in group] == whole
-    assert load(Rows(13), share=Share(1, 3), batch=2).epoch_steps == 2
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_processes_cut_the_batches_of_one(count: int) -> None:
+    whole = load(Rows(13), batch=6)
+    parts = [load(Rows(13), batch=6, share=Share(rank, count)) for rank in range(count)]
+    for _ in range(7):  # over the ends of three epochs, none of which is the end of a batch
+        assert [shade for part in parts for shade in shades(next(part))] == shades(next(whole))
+    assert {part.epoch_steps for part in parts} == {2}
+
+
+def test_a_process_fills_up_from_its_own_rows() -> None:
+    good = [row for row in range(24) if row not in (3, 7, 11)]
+    parts = [taken(load(Rows(24, broken=[3, 7, 11]), batch=6, share=Share(rank, 2)), 6) for rank in range(2)]
+    assert [len(part) for part in parts] == [18, 18]
+    whole = taken(load(Rows(24), batch=6), 4)
+    for rank, part in enumerate(parts):
+        ours = [row for batch in range(4) for row in whole[batch * 6 + 3 * rank :][:3] if row in good]
+        assert part[: len(ours)] == ours
+
+
+def test_every_row_broken_is_noticed_by_every_process() -> None:
+    for rank in range(2):
+        with pytest.raises(ValueError, match="none of 6 pairs can be used: 6 x is not a picture"):
+            next(load(Rows(6, broken=[*range(6)]), batch=6, share=Share(rank, 2)))
 
 
 def test_broken_rows_are_passed_over_and_named() -> None:
@@ -169,8 +186,10 @@ def test_nothing_good_ends() -> None:
 def test_what_cannot_make_batches() -> None:
     with pytest.raises(ValueError, match="batches of 0"):
         load(Rows(3), batch=0)
-    with pytest.raises(ValueError, match="4 processes from 3 pairs"):
-        load(Rows(3), share=Share(0, 4))
+    with pytest.raises(ValueError, match="batches of 4 from 0 pairs"):
+        load(Rows(0))
+    with pytest.raises(ValueError, match="batch of 4 pairs cannot be cut into equal parts for 3 processes: make it a "):
+        load(Rows(3), share=Share(0, 3))
 
 
 def test_equal_words_mean_the_same() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chiasm.core import ranks
 from chiasm.core.stage import Stage
 from chiasm.core.types import Pixels
 from chiasm.training.run import Run
@@ -28,7 +29,7 @@ class Batch:
 
 
 class Rows:
-    """Endless seeded batches; `state_dict` is the number of the next one."""
+    """Endless seeded batches, our part of them; `state_dict` is the number of the next one."""
 
     def __init__(self, *, size: int = 8, seed: int = 0) -> None:
         self.size, self.seed, self.place = size, seed, 0
@@ -37,13 +38,24 @@ class Rows:
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + self.place)
         self.place += 1
         images = torch.randn(self.size, 4, generator=draw)
+        images = images.chunk(ranks.world())[ranks.rank()]
         return Batch(images, images.flip(1) * 2)
 
     def state_dict(self) -> Mapping[str, Any]:
-        return {"place": self.place}
+        return {"place": self.place, "rank": ranks.rank()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        assert state["rank"] == ranks.rank()
         self.place = state["place"]
+
+
+class Poisoned(Rows):
+    """The eighth batch holds what is no number, in the last process only."""
+
+    def __next__(self) -> Batch:
+        batch = super().__next__()
+        bad = self.place == 8 and ranks.rank() == ranks.world() - 1
+        return Batch(batch.images, batch.target * float("nan")) if bad else batch
 
 
 class Words:
@@ -85,12 +97,37 @@ class Net(nn.Module):
         }
 
 
+class Odd(nn.Module):
+    """Remembers something that its process alone has seen, and has parameters that few or none of them use."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        memory: int = 1
+
+        def build(self) -> "Odd":
+            return Odd(self)
+
+    seen: Tensor
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.every, self.first, self.none = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.register_buffer("seen", torch.zeros(cfg.memory))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        self.seen.copy_(batch.images[0, : len(self.seen)])
+        guess = self.every(batch.images)
+        guess = guess + self.first(batch.images) if ranks.rank() == 0 else guess
+        return {"near": F.mse_loss(guess, batch.target)}
+
+
 STAGE = Stage(
     name="fit",
     preset="net",
     train={"tower.2": 0.5, "norm": 1.0, "head": 1.0, "tail": 1.0, "scale": 1.0},
     losses={"near": 1.0, "small": 0.1},
 )
+ODD = Stage(name="odd", preset="odd", train={"every": 1.0, "first": 1.0, "none": 1.0}, losses={"near": 1.0})
 AGAIN = replace(STAGE, name="again", train={"*": 1.0}, inherit={"": ""})
 
 

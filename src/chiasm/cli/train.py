@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, make_dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,9 +13,11 @@ from tyro.conf import arg
 from chiasm.cli.errors import UsageError
 from chiasm.cli.options import Launch
 from chiasm.cli.parse import parse
-from chiasm.cli.progress import progress
+from chiasm.cli.progress import progress, silence
+from chiasm.core import ranks
 from chiasm.predictor.open import device_of
 from chiasm.training.run import Step
+from chiasm.training.together import together
 from chiasm.training.train import train as do
 
 USAGE = "chiasm train RECIPE.py [options], or chiasm train RECIPE.py --help for the options of that recipe"
@@ -31,7 +34,12 @@ class Recipe:
 
 
 def train(words: Sequence[str]) -> None:
-    """Do what is not done yet of a recipe's runs."""
+    """Do what is not done yet of a recipe's runs, with the other processes if torchrun started some."""
+    with together():
+        _train(words)
+
+
+def _train(words: Sequence[str]) -> None:
     place = next((word for word in words if word.endswith(".py") and not word.startswith("-")), None)
     if place is None:
         raise UsageError(f"no recipe was given; usage: {USAGE}")
@@ -48,7 +56,7 @@ def train(words: Sequence[str]) -> None:
     rest = [word for word in words if word is not place]
     asked = parse(kind, rest, prog=f"chiasm train {place}")
     folder = asked.launch.out or Path("runs") / recipe.path.stem
-    with progress() as tell:
+    with progress() if ranks.rank() == 0 else nullcontext(silence) as tell:
 
         def on_step(step: Step) -> None:
             tell(step.run, step.step, step.steps, f"loss {step.total:.3f}")

@@ -2,15 +2,25 @@
 
 Rows of a batch lie on the ranks one after the other. What a rank computes for its own rows against
 the rows of all is what one process would compute for them, and so is the gradient, once the ranks
-have averaged theirs.
+have averaged theirs. A mean over things that the ranks have different numbers of (words, say) is
+`fair` to all of them.
 """
 
-from typing import Any
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
+
+T = TypeVar("T")
+
+
+class LostError(ConnectionError):
+    """A process that we train with has ended, or does not answer."""
 
 
 def world() -> int:
@@ -28,8 +38,10 @@ def gather(x: Tensor) -> Tensor:
     """Rows of all processes, in rank order and without gradient; each must bring as many."""
     if world() == 1:
         return x
+    x = x.contiguous()
     parts = [torch.empty_like(x) for _ in range(world())]
-    dist.all_gather(parts, x.contiguous())
+    with _company():
+        dist.all_gather(parts, x)
     return torch.cat(parts)
 
 
@@ -42,7 +54,8 @@ def gather_learning(x: Tensor) -> Tensor:
 def agreed(x: Tensor) -> Tensor:
     """What rank 0 drew, for everyone; in place."""
     if world() > 1:
-        dist.broadcast(x, src=0)
+        with _company():
+            dist.broadcast(x, src=0)
     return x
 
 
@@ -55,7 +68,8 @@ def ours(x: Tensor) -> Tensor:
 def average(x: Tensor) -> Tensor:
     """The mean of what the processes have; in place."""
     if world() > 1:
-        dist.all_reduce(x)
+        with _company():
+            dist.all_reduce(x)
         x /= world()
     return x
 
@@ -67,8 +81,41 @@ def fair(mean: Float[Tensor, ""], count: int) -> Float[Tensor, ""]:
     """
     if world() == 1:
         return mean
-    share = average(torch.tensor(float(count), device=mean.device))
-    return torch.where(share.new_tensor(count).bool(), mean * (count / share), 0.0)
+    share = average(torch.tensor(float(count), device=mean.device)).clamp(min=1 / world())
+    return torch.where(torch.tensor(count > 0, device=mean.device), mean * (count / share), 0.0)
+
+
+def told(value: T) -> T:
+    """What rank 0 holds, for everyone: any object that pickles."""
+    if world() == 1:
+        return value
+    held: list[Any] = [value]
+    with _company():
+        dist.broadcast_object_list(held, src=0)
+    return held[0]
+
+
+def everyones(value: T) -> list[T]:
+    """What each process holds, in rank order: any object that pickles."""
+    if world() == 1:
+        return [value]
+    held: list[Any] = [None] * world()
+    with _company():
+        dist.all_gather_object(held, value)
+    return held
+
+
+@contextmanager
+def _company() -> Generator[None]:
+    """Tell a process that is gone from an error of our own."""
+    try:
+        yield
+    except RuntimeError as error:
+        why = re.sub(r"^\[\S*\] ", "", str(error)).partition(". ")[0]
+        raise LostError(
+            f"a process that trains with this one has ended or does not answer ({why}): "
+            "the same command goes on from the last checkpoint"
+        ) from error
 
 
 class _Gather(torch.autograd.Function):
@@ -80,5 +127,6 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         total = grads[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        with _company():
+            dist.all_reduce(total)
         return total[rank() * ctx.rows :][: ctx.rows]

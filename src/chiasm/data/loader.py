@@ -1,25 +1,28 @@
 """Batches for training, without end and in an order that can be taken up again anywhere.
 
-    (seed, epoch, rank) ─ order ─ batches ─ the next epoch's order ...
+    (seed, epoch) ─ order ─ the next epoch's order ... ─ batches ─ our part of each
 
 A batch is a function of its position in that stream, so a position is all there is to save. Rows
-that cannot be used are passed over, and a batch is filled from the rows after them.
+that cannot be used are passed over, and a batch is filled from the rows after them. Processes that
+train together cut each batch into equal parts, one after the other, so their number does not
+change what is learned from; but each fills up from rows of its own.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from chiasm.core import ranks
 from chiasm.core.errors import MediaError
 from chiasm.data.augment import Augment
 from chiasm.data.batches import CAPTIONS, Batch, Form
 from chiasm.data.images import ImageProcessor
-from chiasm.data.order import ALONE, Ordered, Rows, Share, order, shuffled
+from chiasm.data.order import Ordered, Rows, order, shuffled
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.record import Skipped, summary
@@ -29,11 +32,11 @@ MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is deco
 
 
 @dataclass(frozen=True)
-class Position:
-    """How many rows of an epoch have been passed."""
+class Share:
+    """Which part of a batch is ours, when several processes train together."""
 
-    epoch: int = 0
-    cursor: int = 0
+    rank: int = field(default_factory=ranks.rank)
+    ranks: int = field(default_factory=ranks.world)
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class _Row:
 class PairLoader:
     """Endless batches of exactly `batch` pairs, of the kind that `form` makes.
 
-    While a batch is in use the next one is made, on another thread; pictures that fit into memory are
-    decoded once.
+    Each of several processes gets its part of them. While a batch is in use the next one is made, on
+    another thread; pictures that fit into memory are decoded once.
     """
 
     def __init__(
@@ -60,28 +63,34 @@ class PairLoader:
         seed: int,
         form: Form = CAPTIONS,
         augment: Augment | None = None,
-        share: Share = ALONE,
+        share: Share | None = None,  # None: as many processes as train together
     ) -> None:
         self.source, self.images, self.tokenizer = source, images, tokenizer
-        self.batch, self.seed, self.form, self.augment, self.share = batch, seed, form, augment, share
-        self.rows = len(source) // share.ranks
-        if batch < 1 or self.rows < 1:
-            raise ValueError(f"cannot make batches of {batch} for {share.ranks} processes from {len(source)} pairs")
+        self.batch, self.seed, self.form, self.augment = batch, seed, form, augment
+        self.share = share or Share()
+        if batch < 1 or len(source) < 1:
+            raise ValueError(f"cannot make batches of {batch} from {len(source)} pairs")
+        self.part, left = divmod(batch, self.share.ranks)
+        if left:
+            raise ValueError(
+                f"a batch of {batch} pairs cannot be cut into equal parts for {self.share.ranks} processes: "
+                f"make it a multiple of {self.share.ranks}, or start another number of processes"
+            )
         size = images.pixels.size if augment is None else augment.room(images.pixels.size)
         self._reader = replace(images, pixels=replace(images.pixels, size=size))
         self._keep = len(source) * 3 * size * size <= MEMORY
         self._held: dict[int, _Row] = {}
         self._skipped: dict[int, Skipped] = {}
         self._order: tuple[int, Rows] = (-1, ())
-        self._position = Position()
+        self._passed = 0  # rows of our parts, in all epochs
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: Future[tuple[Batch, Position]] | None = None
+        self._next: Future[tuple[Batch, int]] | None = None
 
     @property
     def epoch_steps(self) -> int:
         """Batches in an epoch, rounded down."""
-        return max(1, self.rows // self.batch)
+        return max(1, len(self.source) // self.batch)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -92,16 +101,15 @@ class PairLoader:
         return self
 
     def __next__(self) -> Batch:
-        made = self._next or self._maker.submit(self._make, self._position)
+        made = self._next or self._maker.submit(self._make, self._passed)
         self._next = None
-        batch, self._position = made.result()
-        self._next = self._maker.submit(self._make, self._position)
+        batch, self._passed = made.result()
+        self._next = self._maker.submit(self._make, self._passed)
         return batch
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands after the batches that were taken."""
-        position = self._position
-        return {"epoch": position.epoch, "cursor": position.cursor, "source": self.source.fingerprint}
+        return {"passed": self._passed, "source": self.source.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there; the pairs must still be the same."""
@@ -110,34 +118,30 @@ class PairLoader:
                 f"the pairs have changed since this state was saved (fingerprint {state['source']} then, "
                 f"{self.source.fingerprint} now): start anew, or bring the old pairs back"
             )
-        self._position, self._next = Position(state["epoch"], state["cursor"]), None
+        self._passed, self._next = state["passed"], None
 
-    def _make(self, position: Position) -> tuple[Batch, Position]:
-        """The batch at a position, and the position after it."""
+    def _make(self, passed: int) -> tuple[Batch, int]:
+        """Our part of a batch, and how many rows of ours have been passed after it."""
         held = self._held if self._keep else {}
         rows: list[tuple[int, _Row]] = []  # epoch, row
-        failed = 0
-        while len(rows) < self.batch:
-            asked: list[tuple[int, int]] = []
-            for _ in range(self.batch - len(rows)):
-                asked.append((position.epoch, self._rows(position.epoch)[position.cursor]))
-                step = position.cursor + 1
-                position = Position(position.epoch, step) if step < self.rows else Position(position.epoch + 1)
+        while len(rows) < self.part:
+            asked = [self._ours(place) for place in range(passed, passed + self.part - len(rows))]
+            passed += len(asked)
             self._read(sorted({row for _, row in asked} - held.keys() - self._skipped.keys()), held)
-            good = [(epoch, held[row]) for epoch, row in asked if row in held]
-            failed = 0 if good else failed + len(asked)
-            if failed > 2 * self.rows + self.batch:  # then a whole epoch held nothing
-                raise ValueError(f"none of {self.rows} pairs can be used: {summary(self.skipped)}")
-            rows += good
-        return self._collate(rows), position
+            if len(self._skipped) == len(self.source):
+                raise ValueError(f"none of {len(self.source)} pairs can be used: {summary(self.skipped)}")
+            rows += [(epoch, held[row]) for epoch, row in asked if row in held]
+        return self._collate(rows), passed
 
-    def _rows(self, epoch: int) -> Rows:
-        """Our rows in the epoch's order; what is decoded once may come from anywhere."""
+    def _ours(self, place: int) -> tuple[int, int]:
+        """The epoch and the row of what is at a place among our parts."""
+        batch, within = divmod(place, self.part)
+        epoch, place = divmod(batch * self.batch + self.share.rank * self.part + within, len(self.source))
         if self._order[0] != epoch:
+            # what is decoded once may come from anywhere
             free = self._keep and not isinstance(self.source, Ordered)
-            where = (self.seed, epoch, self.share)
-            self._order = (epoch, shuffled(len(self.source), *where) if free else order(self.source, *where))
-        return self._order[1]
+            self._order = (epoch, (shuffled if free else order)(self.source, self.seed, epoch))
+        return epoch, self._order[1][place]
 
     def _read(self, rows: Sequence[int], held: dict[int, _Row]) -> None:
         """Put what can be used of some rows into `held`; name the rest."""

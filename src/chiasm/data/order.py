@@ -1,7 +1,7 @@
-"""In which order an epoch visits the rows: a function of (seed, epoch, process), taken up anywhere by a number.
+"""In which order an epoch visits the rows: a function of (seed, epoch), taken up anywhere by a number.
 
-    rows that are reached singly     one permutation, every `ranks`-th row ours
-    rows that lie together           shards in a permuted order ─ our part of that ─ shuffled in windows of `WINDOW`
+    rows that are reached singly     one permutation
+    rows that lie together           shards in a permuted order ─ shuffled in windows of `WINDOW`
 
 A place in the second is a shard and an offset in it, and costs no memory that grows with the rows.
 """
@@ -19,17 +19,6 @@ from chiasm.data.pairs import Source
 from chiasm.data.sources.chance import chance
 
 WINDOW = 1024  # rows among which a row of a shard is shuffled
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which rows are ours, when several processes train together."""
-
-    rank: int = 0
-    ranks: int = 1
-
-
-ALONE = Share()
 
 
 @runtime_checkable
@@ -53,15 +42,15 @@ class Sharded(Protocol):
 class Ordered(Protocol):
     """A source that decides itself how often a row comes in an epoch, and when."""
 
-    def order(self, seed: int, epoch: int, share: Share) -> Rows: ...
+    def order(self, seed: int, epoch: int) -> Rows: ...
 
 
-def order(source: Source, seed: int, epoch: int, share: Share = ALONE) -> Rows:
-    """Our rows of an epoch: as many in every process, which leave out the same remainder, and in every epoch."""
+def order(source: Source, seed: int, epoch: int) -> Rows:
+    """The rows of an epoch, as many as the source has."""
     if isinstance(source, Ordered):
-        return source.order(seed, epoch, share)
+        return source.order(seed, epoch)
     shards = shards_of(source)
-    return Windows(shards, seed, epoch, share) if shards else shuffled(len(source), seed, epoch, share)
+    return Windows(shards, seed, epoch) if shards else shuffled(source, seed, epoch)
 
 
 def shards_of(source: Source) -> Sequence[range]:
@@ -69,10 +58,9 @@ def shards_of(source: Source) -> Sequence[range]:
     return source.shards if isinstance(source, Sharded) else ()
 
 
-def shuffled(rows: int, seed: int, epoch: int, share: Share = ALONE) -> Rows:
-    """Any row anywhere in the epoch; the processes' rows side by side are what one process would have."""
-    drawn = permutation(rows, "order", seed, epoch)
-    return _Drawn(drawn[: rows // share.ranks * share.ranks][share.rank :: share.ranks])
+def shuffled(source: Source, seed: int, epoch: int) -> Rows:
+    """Any row anywhere in the epoch."""
+    return _Drawn(permutation(len(source), "order", seed, epoch))
 
 
 @dataclass(frozen=True)
@@ -87,24 +75,22 @@ class _Drawn:
 
 
 class Windows:
-    """Shard after shard in a permuted order, of which a process has one part in one piece; windows are shuffled."""
+    """Shard after shard in a permuted order; windows are shuffled."""
 
-    def __init__(self, shards: Sequence[range], seed: int, epoch: int, share: Share) -> None:
+    def __init__(self, shards: Sequence[range], seed: int, epoch: int) -> None:
         self._shards = [shards[i] for i in permutation(len(shards), "shards", seed, epoch).tolist()]
         self._ends = list(accumulate(map(len, self._shards)))
-        self._rows = self._ends[-1] // share.ranks
-        self._first = share.rank * self._rows
         self._key = (seed, epoch)
         self._window: tuple[int, list[int]] = (-1, [])  # number of the last one, and its rows
 
     def __len__(self) -> int:
-        return self._rows
+        return self._ends[-1]
 
     def __getitem__(self, place: int, /) -> int:
         number, offset = divmod(place, WINDOW)
         if self._window[0] != number:
-            start = self._first + number * WINDOW
-            rows = list(self._between(start, min(start + WINDOW, self._first + self._rows)))
+            start = number * WINDOW
+            rows = list(self._between(start, min(start + WINDOW, len(self))))
             drawn = permutation(len(rows), "window", *self._key, start)
             self._window = (number, [rows[i] for i in drawn.tolist()])
         return self._window[1][offset]

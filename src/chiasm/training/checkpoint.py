@@ -1,10 +1,14 @@
-"""Everything that the next step depends on, in one file: weights, optimiser, random state, data position."""
+"""Everything that the next step depends on, in one file: weights, optimiser, random state, data position.
+
+Of several processes the first writes and reads it, for all: they share weights and moments, and each
+has a random state and a position of its own.
+"""
 
 import json
 import logging
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from chiasm.core import ranks
 from chiasm.core.files import write_atomic, writing
 from chiasm.weights.state import copy_into, state
 
@@ -22,18 +27,21 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far a run has come: steps, pictures, the best validation, bytes of metrics, place in the data."""
+    """How far a run has come: steps, pictures, the best validation, bytes of metrics, each one's place in the data."""
 
     step: int = 0
     pictures: int = 0
     best: float | None = None
     metrics: int = 0
-    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    data: Sequence[Mapping[str, Any]] = ()
 
 
 def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write a checkpoint, then forget all but the last two."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _gather(model, optimizer).items()}
+    found = _gather(model, optimizer)
+    if ranks.rank() > 0:
+        return
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
     note = json.dumps(asdict(position))
     data = safetensors.torch.save(tensors, {"position": note, "check": _check(tensors, note)})
     write_atomic(folder / f"step-{position.step:08d}.safetensors", data)
@@ -44,15 +52,16 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position | None:
     """Go back to the newest checkpoint that can be read, if there is one."""
-    for path in reversed(_found(folder)):
-        try:
-            position, tensors = _read(path)
-        except (SafetensorError, ValueError) as error:
-            LOG.warning("%s is damaged (%s): going on from before it", path, error)
-            continue
-        _spread(tensors, model, optimizer, source=path)
-        return position
-    return None
+    position, tensors = _shared(_newest(folder) if ranks.rank() == 0 else (None, {}))
+    if position is None:
+        return None
+    if len(position.data) != ranks.world():
+        raise ValueError(
+            f"{folder} was saved by {len(position.data)} processes, and {ranks.world()} would not end in the same "
+            f"weights: start {len(position.data)}, or use another folder"
+        )
+    _spread(tensors, model, optimizer, source=folder)
+    return position
 
 
 def check(module: nn.Module) -> str:
@@ -60,11 +69,28 @@ def check(module: nn.Module) -> str:
     return _check({name: tensor.cpu().contiguous() for name, tensor in state(module).items()}, "")
 
 
+def _newest(folder: Path) -> tuple[Position | None, dict[str, Tensor]]:
+    for path in reversed(_found(folder)):
+        try:
+            return _read(path)
+        except (SafetensorError, ValueError) as error:
+            LOG.warning("%s is damaged (%s): going on from before it", path, error)
+    return None, {}
+
+
+def _shared(found: tuple[Position | None, dict[str, Tensor]]) -> tuple[Position | None, dict[str, Tensor]]:
+    """What the first process read, for all."""
+    position, tensors = found
+    position, shapes = ranks.told((position, {name: (each.shape, each.dtype) for name, each in tensors.items()}))
+    tensors = tensors or {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
+    return position, {name: ranks.agreed(tensors[name]) for name in shapes}
+
+
 def _gather(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     moments = optimizer.state_dict()["state"]
-    random = {"cpu": torch.get_rng_state()}
+    random = {"cpu": ranks.gather(torch.get_rng_state()[None])}  # a row a process
     if torch.cuda.is_initialized():
-        random["cuda"] = torch.cuda.get_rng_state()
+        random["cuda"] = ranks.gather(torch.cuda.get_rng_state()[None])
     return (
         {f"model.{name}": tensor for name, tensor in state(model).items()}
         | {f"optimizer.{index}.{name}": tensor for index, held in moments.items() for name, tensor in held.items()}
@@ -79,9 +105,9 @@ def _spread(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.op
         index, _, name = key.partition(".")
         moments.setdefault(int(index), {})[name] = tensor.clone()  # the file is mapped, and will be deleted
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["random.cpu"].clone())
+    torch.set_rng_state(tensors["random.cpu"][ranks.rank()].clone())
     if "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"].clone())
+        torch.cuda.set_rng_state(tensors["random.cuda"][ranks.rank()].clone())
 
 
 def _read(path: Path) -> tuple[Position, dict[str, Tensor]]:

@@ -6,6 +6,8 @@
              checkpoints/       the last two, while it runs
              best/  model/      model folders: the best by validation, and the outcome
              done.json          written last
+
+Several processes do all of it together, each on its part of every batch; the first one writes.
 """
 
 import json
@@ -20,9 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from chiasm.core import ranks
 from chiasm.core.errors import unknown
 from chiasm.core.files import write_atomic, writing
 from chiasm.core.types import Losses
+from chiasm.data.sources.chance import chance
+from chiasm.training.average import average, check_same
 from chiasm.training.checkpoint import Position, restore, save
 from chiasm.training.freeze import groups, set_mode
 from chiasm.training.optim import Schedule, adamw, clip, set_rate
@@ -58,11 +63,16 @@ class _Loop:
         self.schedule = Schedule(steps=run.steps, peak=run.lr, floor=run.min_lr, warmup=run.warmup)
         self.weights = torch.tensor(list(run.stage.losses.values()), dtype=torch.float32, device=self.device)
         self.data = run.data()
+        self.writes = ranks.rank() == 0
+        if not self.writes:  # the others drop other units; the first draws what a single process would
+            torch.manual_seed(chance("process", run.seed, ranks.rank()).getrandbits(63))
+        check_same(model)
         found = restore(folder / CHECKPOINTS, model, self.optimizer)
         self.position = found or Position()
         if found is not None:
-            self.data.load_state_dict(found.data)
-        self.lines = _Lines(folder, keep=self.position.metrics)
+            self.data.load_state_dict(found.data[ranks.rank()])
+        if self.writes:
+            self.lines = _Lines(folder, keep=self.position.metrics)
         set_mode(model)
 
     def step(self, step: int) -> Step:
@@ -82,13 +92,17 @@ class _Loop:
             losses=dict(zip(self.run.stage.losses, losses, strict=True)),
             validation=self._validate() if self._due(self.run.validate_every) else {},
         )
-        self.lines.add(done, pictures)
+        if self.writes:
+            self.lines.add(done, pictures)
         if self.position.step % self.run.checkpoint_every == 0 and self.position.step < self.run.steps:
             self._save()
         return done
 
     def finish(self) -> None:
         """Leave the outcome behind, and a note that says so."""
+        check_same(self.model)
+        if not self.writes:
+            return
         self.lines.flush()
         if self.position.best is not None:
             path = self.folder / BEST / WEIGHTS
@@ -106,6 +120,7 @@ class _Loop:
             (losses * self.weights).sum().backward()
             found += losses.detach()
             pictures += len(batch.images)
+        found = average(self.learns, found)
         norm = clip(self.learns, limit=self.run.clip)
         values = torch.cat([found, (found * self.weights).sum()[None], norm[None]]).tolist()
         for name, value in zip((*self.run.stage.losses, "total", "gradient norm"), values, strict=True):
@@ -117,7 +132,7 @@ class _Loop:
         set_rate(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return values, pictures
+        return values, pictures * ranks.world()
 
     def _losses(self, batch: Batch) -> Tensor:
         """The stage's losses, in its order."""
@@ -139,8 +154,10 @@ class _Loop:
         devices = [self.device] if self.device.type == "cuda" else []
         self.model.eval()
         with torch.random.fork_rng(devices=devices), torch.no_grad():
-            values = {name: float(value) for name, value in self.run.validate(self.model).items()}
+            told = {name: float(value) for name, value in self.run.validate(self.model).items()}
+            means = ranks.average(torch.tensor([*told.values()], dtype=torch.float64))
         set_mode(self.model)
+        values = dict(zip(told, means.tolist(), strict=True))
         if self.run.best:
             self._keep_best(values)
         return values
@@ -150,15 +167,17 @@ class _Loop:
             raise unknown("validation metric", self.run.best, values)
         value, best = values[self.run.best], self.position.best
         if math.isfinite(value) and (best is None or value > best):
-            save_model(self.folder / BEST, self.model, self.run.card, self.run.tokenizer)
+            if self.writes:
+                save_model(self.folder / BEST, self.model, self.run.card, self.run.tokenizer)
             self.position = replace(self.position, best=value)
 
     def _due(self, every: int) -> bool:
         return self.position.step == self.run.steps or (every > 0 and self.position.step % every == 0)
 
     def _save(self) -> None:
-        size = self.lines.flush()
-        self.position = replace(self.position, metrics=size, data=dict(self.data.state_dict()))
+        check_same(self.model)
+        size = self.lines.flush() if self.writes else 0
+        self.position = replace(self.position, metrics=size, data=ranks.everyones(dict(self.data.state_dict())))
         save(self.folder / CHECKPOINTS, self.position, self.model, self.optimizer)
 
 

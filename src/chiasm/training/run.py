@@ -25,7 +25,10 @@ class Batch(Protocol):
 
 @runtime_checkable
 class Loader(Protocol):
-    """Batches without end; JSON can hold its state, from which it goes on with the very next batch."""
+    """Batches without end; JSON can hold its state, from which it goes on with the very next batch.
+
+    Where several processes train together, each one's loader gives its part of every batch, all of one size.
+    """
 
     def __next__(self) -> Any: ...
 
@@ -40,7 +43,7 @@ class Run:
 
     The names of `about` and what they hold (JSON) tell apart what no other field does: the data's
     fingerprint, a recipe's options. `best` names the metric of `validate` that decides which weights
-    are kept, larger being better; "" keeps the last.
+    are kept, larger being better; "" keeps the last. Every process is asked to `validate`, and the mean counts.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""Runs in a row, each starting from the one before, in a folder that remembers all of them."""
+"""Runs in a row, each starting from the one before, in a folder that remembers all of them.
+
+Of several processes only the first needs to see that folder: it tells the others.
+"""
 
 import json
 import shutil
@@ -9,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from chiasm.core import ranks
 from chiasm.core.config import to_json
 from chiasm.core.files import write_atomic
 from chiasm.core.stage import Stage
@@ -16,7 +20,9 @@ from chiasm.training.checkpoint import check
 from chiasm.training.inherit import inherit
 from chiasm.training.loop import CHECKPOINTS, fit
 from chiasm.training.run import Run, Step
+from chiasm.training.together import own
 from chiasm.weights.folder import DONE, MODEL, load_model
+from chiasm.weights.state import state
 
 OPTIONS = "run.json"
 
@@ -32,16 +38,16 @@ def train(
     """Do what is not done yet of `runs` in `folder`, and return the last one's model, in eval mode.
 
     The same call again goes on where it stopped, or returns at once; other options on an old folder
-    are an error. The first run inherits from `start`, every later one from the run before.
+    are an error. The first run inherits from `start`, every later one from the run before. Processes
+    that torchrun started call it together, each on its own device, inside of `together()`.
     """
-    previous = start
+    previous, device = start, own(torch.device(device))
     for number, run in enumerate(runs, start=1):
         place = folder / f"{number}-{run.name}"
-        _claim(place, number, run, previous)
-        if not (place / DONE).is_file():
-            _do(run, place, previous, device=torch.device(device), on_step=on_step)
-        shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
-        previous, _ = load_model(place / MODEL, device=device)
+        asked = _agreed_options(run, previous)
+        if not ranks.told(ranks.rank() == 0 and _claim(place, number, run.name, asked)):
+            _do(run, place, previous, device=device, on_step=on_step)
+        previous = _outcome(run, place, device)
     if previous is None:
         raise ValueError(f"there are no runs to do in {folder}")
     return previous
@@ -57,24 +63,50 @@ def _do(
         fit(run, model.to(device), place, on_step=on_step)
 
 
-def _claim(place: Path, number: int, run: Run, previous: nn.Module | None) -> None:
-    """Write down what is asked for; raise if the folder was made by something else."""
+def _outcome(run: Run, place: Path, device: torch.device) -> nn.Module:
+    """The model that a finished run left behind."""
+    if ranks.rank() == 0:
+        shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
+        model, _ = load_model(place / MODEL, device=device)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            model = run.model.build().to(device).eval()
+    for tensor in state(model).values():
+        ranks.agreed(tensor)
+    return model
+
+
+def _agreed_options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
+    """What is asked for, by all processes."""
+    asked: dict[str, Any] = json.loads(json.dumps(_options(run, previous)))
+    if differing := _differing(ranks.told(asked), asked):
+        told = ", ".join(f"{name} is {was} there and {now} here" for name, was, now in differing)
+        raise ValueError(f"process 0 was asked for something else than process {ranks.rank()}: {told}")
+    return asked
+
+
+def _claim(place: Path, number: int, name: str, asked: Mapping[str, Any]) -> bool:
+    """Write down what is asked for, and tell whether it is done; raise if the folder was made by something else."""
     if others := sorted(path.name for path in place.parent.glob(f"{number}-*") if path.name != place.name):
-        raise ValueError(
-            f"{place.parent} holds run {others[0]}, but run {number} is now {run.name!r}: use another folder"
-        )
-    asked, path = _options(run, previous), place / OPTIONS
+        raise ValueError(f"{place.parent} holds run {others[0]}, but run {number} is now {name!r}: use another folder")
+    path = place / OPTIONS
     if not path.is_file():
         write_atomic(path, (json.dumps(asked, indent=2) + "\n").encode())
-        return
+        return False
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    was, now = _flat(old), _flat(json.loads(json.dumps(asked)))
-    if differing := sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name)):
-        told = ", ".join(f"{name} was {was.get(name)} and is now {now.get(name)}" for name in differing)
+    if differing := _differing(old, asked):
+        told = ", ".join(f"{name} was {was} and is now {now}" for name, was, now in differing)
         raise ValueError(f"{place} was begun with other options: {told}; use another folder, or delete this one")
+    return (place / DONE).is_file()
+
+
+def _differing(old: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    was, now = _flat(old), _flat(asked)
+    names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+    return [(name, was.get(name), now.get(name)) for name in names]
 
 
 def _options(run: Run, previous: nn.Module | None) -> dict[str, Any]:

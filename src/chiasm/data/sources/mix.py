@@ -17,7 +17,7 @@ from math import sqrt
 
 import torch
 
-from chiasm.data.order import Rows, Share, order, permutation
+from chiasm.data.order import Rows, order, permutation
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.compose import Chain, subset
@@ -56,9 +56,9 @@ class Mixture:
         kept = [i for i, own in enumerate(found) if own]
         return Mixture([subset(self.parts[i], found[i]) for i in kept], [self.weights[i] for i in kept])
 
-    def order(self, seed: int, epoch: int, share: Share) -> Rows:
+    def order(self, seed: int, epoch: int) -> Rows:
         """An epoch's rows: whose turn it is by lot, and then that part's next row."""
-        return _Turns(self, seed, epoch, share)
+        return _Turns(self, seed, epoch)
 
     def quotas(self, rows: int) -> list[int]:
         """How many of `rows` belong to each part: the sum is right, and none is off by one or more."""
@@ -93,11 +93,9 @@ def parts_of(spec: str) -> list[tuple[float | None, str]]:
 class _Turns:
     """Whose turn it is, and how many turns of an epoch that part had before."""
 
-    def __init__(self, mixture: Mixture, seed: int, epoch: int, share: Share) -> None:
-        if short := [len(part) for part in mixture.parts if len(part) < share.ranks]:
-            raise ValueError(f"a part of {short[0]} pairs cannot be shared among {share.ranks} processes")
-        self._mixture, self._seed, self._epoch, self._share = mixture, seed, epoch, share
-        self._quotas = mixture.quotas(len(mixture) // share.ranks)
+    def __init__(self, mixture: Mixture, seed: int, epoch: int) -> None:
+        self._mixture, self._seed, self._epoch = mixture, seed, epoch
+        self._quotas = mixture.quotas(len(mixture))
         turns = torch.repeat_interleave(torch.arange(len(self._quotas)), torch.tensor(self._quotas)).short()
         self._turns = turns[permutation(len(turns), "turns", seed, epoch)]
         self._earlier = torch.empty(len(turns), dtype=torch.int64)
@@ -112,8 +110,8 @@ class _Turns:
         number = int(self._turns[place])
         part, start = self._mixture.parts[number], self._mixture.starts[number]
         passed = self._epoch * self._quotas[number] + int(self._earlier[place])
-        epoch, cursor = divmod(passed, len(part) // self._share.ranks)
+        epoch, cursor = divmod(passed, len(part))
         if number not in self._orders or self._orders[number][0] != epoch:
             seed = chance("part", self._seed, number).getrandbits(63)  # equal parts do not go in step
-            self._orders[number] = epoch, order(part, seed, epoch, self._share)
+            self._orders[number] = epoch, order(part, seed, epoch)
         return start + self._orders[number][1][cursor]
