@@ -12,7 +12,7 @@ from chiasm.core.types import ImageText, Pixels
 from chiasm.data import loader
 from chiasm.data.images import ImageProcessor
 from chiasm.data.loader import PairLoader
-from chiasm.data.order import ALONE, Share, order
+from chiasm.data.order import order
 from chiasm.data.pairs import Pair
 from chiasm.data.sources import anchored, open_source
 from chiasm.data.sources.compose import Chain, Subset, subset
@@ -41,8 +41,8 @@ class Rows:
         return f"{self.first}+{self.rows}"
 
 
-def drawn(mixture: Mixture, epochs: int, seed: int = 0, share: Share = ALONE) -> list[list[int]]:
-    rows = [order(mixture, seed, epoch, share) for epoch in range(epochs)]
+def drawn(mixture: Mixture, epochs: int, seed: int = 0) -> list[list[int]]:
+    rows = [order(mixture, seed, epoch) for epoch in range(epochs)]
     return [[each[place] for place in range(len(each))] for each in rows]
 
 
@@ -84,14 +84,11 @@ def test_turns_are_drawn_evenly() -> None:
     assert abs(changes / 3000 - 2 * 0.75 * 0.25) < 0.04
 
 
-def test_ranks_share_and_seeds_differ() -> None:
-    mixture = Mixture([Rows(40), Rows(20, 40)], [2.0, 1.0])  # the weights of the sizes: an epoch has each row once
-    ranks = [drawn(mixture, 1, share=Share(rank, 2))[0] for rank in range(2)]
-    assert sorted(ranks[0] + ranks[1]) == list(range(60))
+def test_the_weights_of_the_sizes_show_each_row_once() -> None:
+    mixture = Mixture([Rows(40), Rows(20, 40)], [2.0, 1.0])
+    assert sorted(drawn(mixture, 1)[0]) == list(range(60))
     assert drawn(mixture, 2, seed=1) != drawn(mixture, 2, seed=2)
     assert drawn(mixture, 2, seed=1) == drawn(mixture, 2, seed=1)
-    with pytest.raises(ValueError, match="a part of 2 pairs cannot be shared among 3"):
-        order(Mixture([Rows(40), Rows(2)]), 0, 0, Share(0, 3))
 
 
 def test_equal_parts_do_not_go_in_step() -> None:

@@ -292,7 +292,7 @@ def test_batches_do_not_depend_on_threads_and_resume_anywhere(
 
 
 def test_ranks_have_every_row_once(shards: Path) -> None:
-    batches = [islice(load(shards, Share(rank, 2)), 6) for rank in range(2)]
+    batches = [islice(load(shards, Share(rank, 2)), 12) for rank in range(2)]
     seen = [[shade for batch in own for shade in shades(batch)] for own in batches]
     assert len({*seen[0], *seen[1]}) == 96
     assert {len(each) for each in seen} == {48}

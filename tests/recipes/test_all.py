@@ -15,8 +15,6 @@ LAUNCHES = {
     ("blip", "--tune", "2", "--then", "retrieve"): ("blip/tiny-retrieve", "rerank"),
     ("clip",): ("clip/tiny", "classify"),
     ("albef", "--tune", "2"): ("albef/tiny-retrieve", "rerank"),
-    ("blip", "--tune", "2", "--then", "caption"): ("blip/tiny-caption", "caption"),
-    ("blip", "--tune", "2", "--then", "retrieve"): ("blip/tiny-retrieve", "rerank"),
 }
 
 
