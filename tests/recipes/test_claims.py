@@ -43,3 +43,21 @@ def test_labels_of_clip_are_said_of_their_pictures_only() -> None:
     assert claim.THINGS.label(facts) == "red ring"
     assert claim.SCENES.label(facts) == "large red ring at the top"
     assert "there is a small {} at the top left" in claim.THINGS.ensemble
+
+
+def test_albef(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("albef")
+    options = claim.Options(out=tmp_path, seeds=1, steps=2, batch=8, pairs=40, tests=6)
+    claim.main(options)
+    table = capsys.readouterr().out
+    lines = table.splitlines()
+    assert len(lines) == 7
+    assert {line.count("|") for line in lines} == {4}
+    assert lines[2].startswith("| match + masked words |")
+    assert lines[2].endswith(" - |")  # who never learned contrast has no cosines to rank by
+    written = sorted(path.name for path in (tmp_path / "seed-0").glob("*.json"))
+    assert len(written) == len(claim.ROWS) == 5
+    (tmp_path / "seed-0" / "contrast/1-pretrain/metrics.jsonl").unlink()
+    claim.main(options)
+    assert capsys.readouterr().out == table
+    assert not (tmp_path / "seed-0" / "contrast/1-pretrain/metrics.jsonl").exists()
