@@ -16,7 +16,7 @@ from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
-from chiasm.data.sources.compose import Subset
+from chiasm.data.sources.compose import subset
 from chiasm.data.text import Tokenizer
 from chiasm.systems import clip
 from chiasm.training.run import Run
@@ -42,8 +42,8 @@ class Options:
 def runs(options: Options) -> tuple[Run, ...]:
     """Pre-training, which is all there is."""
     pairs = open_source(options.data)
-    held = Subset(pairs, range(0, len(pairs), HELD))
-    rest = Subset(pairs, [row for row in range(len(pairs)) if row % HELD])
+    held = subset(pairs, range(0, len(pairs), HELD))
+    rest = subset(pairs, [row for row in range(len(pairs)) if row % HELD])
     words = Tokenizer.train((rest[row].text for row in range(len(rest))), vocab=1024)
     pixels = Pixels(size=options.pixels, mean=CLIP_MEAN, std=CLIP_STD)
     config = clip.tiny().fitted(words.vocab, words.markers)

@@ -327,3 +327,14 @@ def test_tars_behind_a_url(tmp_path: Path, ending: str) -> None:
     assert [*source.shards] == [range(6)]
     assert len(open_source(f"memory://tars{ending}").skipped) == 6  # the same ids
     assert [each.id for each in open_source(f"memory://tars{ending}/{{0..1}}{ending}")] == [f"p{i}" for i in range(6)]
+
+
+def test_half_a_picture_is_none(tmp_path: Path) -> None:
+    """A compressed tar that ends within a picture whose text has come: as in a plain one, the pair does not count."""
+    noise = np.random.default_rng(0).bytes(100_000)
+    members = [("0.txt", b"whole"), ("0.png", png(0)), ("1.txt", b"half"), ("1.png", noise)]
+    data = tar(tmp_path / "x.tar", members).read_bytes()
+    (tmp_path / "y.tar").write_bytes(data[:60_000])
+    (tmp_path / "y.tar.gz").write_bytes(gzip.compress(data)[:60_000])
+    for ending in (".tar", ".tar.gz"):
+        assert listed(open_source(tmp_path / f"y{ending}")) == [("y/0", "whole")]

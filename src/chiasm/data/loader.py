@@ -149,8 +149,10 @@ class PairLoader:
         words = self.form.read(pairs, self.tokenizer)
         pictures = self._decoders.map(self._decode, rows, pairs)
         for row, pair, said, squares in zip(rows, pairs, words, pictures, strict=True):
-            if isinstance(squares, str) or isinstance(said, str):
-                self._skipped[row] = Skipped(pair.id, said if isinstance(said, str) else squares)
+            if isinstance(said, str):
+                self._skipped[row] = Skipped(pair.id, said)
+            elif isinstance(squares, str):
+                self._skipped[row] = Skipped(pair.id, squares)
             else:
                 held[row] = _Row(pair.id, squares, said)
 

@@ -35,7 +35,7 @@ def open_source(where: str | Path) -> Source:
         return _open_path(spec)
     kind = spec.partition("?")[0].partition(":")[0]
     if kind == "mix":
-        from chiasm.data.sources.mix import open_mixture  # here: it opens sources  # noqa: PLC0415
+        from chiasm.data.sources.mix import open_mixture  # noqa: PLC0415 torch comes with it
 
         return open_mixture(spec, open_source)
     folder, asked, split = spec.rpartition("?split=")
@@ -58,7 +58,7 @@ def anchored(where: str | Path) -> str:
     if Path(where).exists():
         return str(Path(where).resolve())
     if spec.startswith("mix:"):
-        from chiasm.data.sources.mix import parts_of  # here, as above  # noqa: PLC0415
+        from chiasm.data.sources.mix import parts_of  # noqa: PLC0415 torch comes with it
 
         parts = [(f"{weight:g}*" if weight else "", anchored(part)) for weight, part in parts_of(spec)]
         return "mix:" + " + ".join(weight + part for weight, part in parts)

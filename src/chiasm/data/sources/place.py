@@ -35,7 +35,7 @@ class Remote:
 
     @classmethod
     def at(cls, url: str) -> "Remote":
-        from fsspec.core import url_to_fs  # here: most sources are local, and it takes 0.1 s  # noqa: PLC0415
+        from fsspec.core import url_to_fs  # noqa: PLC0415 most sources are local
 
         try:
             system, path = url_to_fs(url)

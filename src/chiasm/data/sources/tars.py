@@ -99,8 +99,8 @@ class TarSource(PackedSource):
                 if not archive.ended:
                     yield Skipped(path.name, f"perhaps cut off after {seen} samples: it has no end mark")
             except (*BROKEN, ValueError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                yield Skipped(path.name, f"cannot be read on after {seen} samples: {reason}")
+                reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+                yield Skipped(path.name, f"cannot be read on after {seen} samples: {reason.splitlines()[0]}")
 
     def _sample(self, number: int, sample: _Sample) -> Iterator[Found | Skipped]:
         shard = self._names[number]
