@@ -1,10 +1,10 @@
-"""What training in two processes costs: pictures a second alone and together, and the share of averaging in a step.
+"""What training in two processes costs: pictures a second alone and together, and how much work averaging is.
 
     python bench/ranks.py                     # prints the table that docs/speed.md holds
 
 A process has one thread and as many pictures a step in all rows: two that train together learn from batches twice as
 large. "Apart" are two processes at the same time that do not know of each other, which share the machine all the same.
-The three take turns, and the median of the rounds counts. Averaging includes the wait for the slower process.
+The three take turns, and the median of the rounds counts. Averaging is a share of processor time, not of waiting.
 """
 
 import argparse
@@ -51,27 +51,28 @@ def main() -> None:
 
 
 def measure(name: str, batch: int) -> dict[str, float]:
-    """Pictures a second of all processes together, and the share of a step's time that averaging takes."""
+    """Pictures a second of all processes together, and the share of a step's work that averaging is."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     spent = list[float]()
     plain = average.average
 
     def timed(*given: object) -> object:
-        start = time.perf_counter()
+        start = time.process_time()
         mean = plain(*given)
-        spent.append(time.perf_counter() - start)
+        spent.append(time.process_time() - start)
         return mean
 
     average.average = timed
     step, _ = step_of(name, batch * ranks.world())
-    times = list[float]()
+    times, work = list[float](), list[float]()
     for _ in range(STEPS + 5):
-        start = time.perf_counter()
+        start, begun = time.perf_counter(), time.process_time()
         step()
         times.append(time.perf_counter() - start)
-    seconds = statistics.median(times[5:])
-    return {"rate": batch * ranks.world() / seconds, "averaging": statistics.median(spent[5:]) / seconds}
+        work.append(time.process_time() - begun)
+    share = statistics.median(spent[5:]) / statistics.median(work[5:])
+    return {"rate": batch * ranks.world() / statistics.median(times[5:]), "averaging": share}
 
 
 def _worker(name: str, batch: int, *launch: str) -> subprocess.Popen[str]:
