@@ -20,7 +20,7 @@ from chiasm.bootstrap.store import Store
 from chiasm.core.files import write_atomic
 from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
-from chiasm.report.markup import Html, code, details, grid, join, paragraph, strong
+from chiasm.report.markup import Html, code, details, grid, join, paragraph, remarks, strong
 from chiasm.report.page import Section, lead, page
 
 COLUMNS = ("number", "decision", "of", "id", "text", "probability", "cosine", "right")
@@ -128,9 +128,9 @@ def _page(store: Store, asked: list[tuple[Drawn, str]], lot: Lot, threshold: flo
 
 
 def _card(number: int, one: Drawn, source: Source, threshold: float) -> Html:
-    said = details("the filter says", join(*badges(one.itm, one.itc, threshold)))
-    asked = paragraph(strong(f"{number}. "), short(one.text))
-    return join(thumbnail(source, one.index), asked, paragraph("☐ yes  ☐ no"), said)
+    said = details("the filter says", *badges(one.itm, one.itc, threshold))
+    asked = [(f"number {number}", short(one.text)), ("does it fit?", "☐ yes ☐ no"), ("and then", said)]
+    return join(thumbnail(source, one.index), remarks(asked))
 
 
 def _others(status: str, drawn: list[Drawn], lot: Lot, source: Source) -> Section:
@@ -138,6 +138,6 @@ def _others(status: str, drawn: list[Drawn], lot: Lot, source: Source) -> Sectio
 
     def cards() -> Iterator[Html]:
         for one in drawn:
-            yield join(thumbnail(source, one.index), paragraph(code(one.row.id), " ", short(one.text or one.row.error)))
+            yield join(thumbnail(source, one.index), remarks([(one.row.id, short(one.row.error or one.text))]))
 
     return Section(f"Status {status}", [paragraph(f"{lot.counts[status]:,} rows."), grid(*cards())])
