@@ -5,7 +5,7 @@
 A tiny CLIP learns from pictures of one thing each (size, colour, shape, place) and what is said of them in
 four wordings; a fifth of all combinations is kept out. Then labels are turned into texts, as in section
 3.1.4 of the paper (arXiv:2103.00020), and the nearest text names the picture. The ablation learns from the
-same pictures and texts, of which none belong together. The same command again goes on where it stopped.
+same pictures and texts, paired by lot. The same command again goes on where it stopped.
 """
 
 from collections.abc import Callable, Iterator, Sequence
