@@ -1,7 +1,9 @@
 """Writing so that a crash leaves the old bytes or the new ones, never a mixture."""
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,16 @@ def writing(path: Path) -> Generator[None]:
         )
         told.errno = error.errno
         raise told from error
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """The bytes of a file; a pipe or a device, which may never end, and what is larger than `most` are an `OSError`."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        raise OSError(errno.EINVAL, "Is a pipe or a device, not a file", str(path))
+    if about.st_size > most:
+        raise OSError(errno.EFBIG, f"Has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
+    return path.read_bytes()
 
 
 def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
