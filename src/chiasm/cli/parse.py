@@ -14,8 +14,9 @@ from chiasm.core.errors import unknown
 Options = TypeVar("Options")
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-BORDER = re.compile(r"^[╭╰].*|^│ ?| *│$", re.MULTILINE)
-RULE = re.compile(r"^─+$", re.MULTILINE)
+# drawn with + - | where the terminal has no better signs
+BORDER = re.compile(r"^[╭╰+].*|^[│|] ?| *[│|]$", re.MULTILINE)
+RULE = re.compile(r"^(?:─+|-{3,})$", re.MULTILINE)
 HELP = re.compile(r"^ {8,}.*\n?", re.MULTILINE)  # of an argument that a complaint names
 
 

@@ -79,9 +79,14 @@ def device_of(asked: torch.device | str | None) -> torch.device:
         device = torch.device(asked)
     except RuntimeError:
         raise ValueError(f"{asked!r} is no device; there are cpu, cuda, cuda:1, ...") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no GPU")
+    if device.type != "cpu" and not _is_here(device):
+        raise ValueError(f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no such device")
     return device
+
+
+def _is_here(device: torch.device) -> bool:
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return here is not None and device.type == here.type and (device.index or 0) < torch.accelerator.device_count()
 
 
 def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:

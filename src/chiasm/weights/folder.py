@@ -105,7 +105,7 @@ def last_finished(folder: Path) -> Path:
     if finished:
         return finished[-1]
     begun = ", ".join(run.name for run in runs[1:])
-    what = f"its runs ({begun}) are not finished: start the same training again" if begun else "it holds no run"
+    what = f"its runs ({begun}) are not finished: start the same training again" if begun else f"it holds neither {CONFIG} nor a run"
     raise ValueError(f"{folder} has no model yet: {what}")
 
 
