@@ -7,6 +7,10 @@ import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class OutputError(OSError):
@@ -18,13 +22,12 @@ def writing(path: Path) -> Generator[None]:
     """Turn a full disk or a read-only folder into one sentence that names `path`."""
     try:
         yield
-    except OutputError:
+    except (OutputError, BrokenPipeError):  # a reader that left has nothing to do with the file
         raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        told = OutputError(
-            f"cannot write {path}: {reason}; what was finished before is intact: make room there and start again"
-        )
+        todo = "make room there" if error.errno in FULL else "choose a place that can be written"
+        told = OutputError(f"cannot write {path}: {reason}; what was finished before is intact: {todo} and start again")
         told.errno = error.errno
         raise told from error
 
@@ -55,6 +58,23 @@ def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+@contextmanager
+def new_text(path: Path) -> Generator[TextIO]:
+    """A text file to fill; it takes its name when the block ends well, and is gone when it does not."""
+    temporary = path.with_name(f".{path.name}.part")
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # half a surrogate pair, as a name that is no UTF-8 has it, is written as \udcff
+            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                yield file
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -40,10 +40,15 @@ def load(
     """
     if preprocess not in METHODS:
         raise unknown("preprocess", preprocess, METHODS)
-    folder = last_finished(_existing(source))
+    folder = located(source)
     module, card = load_model(folder, device=device_of(device), dtype=dtype)
     words = _tokenizer(folder / TOKENIZER if tokenizer is None else tokenizer)
     return Predictor(module, card, words, method=METHODS[preprocess])
+
+
+def located(source: str | Path) -> Path:
+    """Where the model lies that `load` would open; raises if there is none."""
+    return last_finished(_existing(source))
 
 
 def create(
