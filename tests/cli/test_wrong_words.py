@@ -126,7 +126,9 @@ def test_a_mistake_is_one_sentence(line: str, call: Call, folder: Path, desk: Pa
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
-def test_every_command_knows_its_options(name: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_knows_its_options(
+    name: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     said = call(*name.split(), *"abc", "--no-such-thing", "3")
     assert (said.code, said.out) == (2, "")

@@ -271,7 +271,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "12 bits": (with_precision(file(SOFT, "JPEG"), 12), "not a picture|cannot be opened"),
     "no pixels": (png(0, 9), "not a picture|pixels|cannot be opened"),
     "a bomb of PNG": (png(60_000, 60_000), "more than 178 million pixels"),
-    "a bomb of GIF": (b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + b"\0\0\0;", "more than 178|not a picture|pixels"),
+    "a bomb of GIF": (
+        b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + b"\0\0\0;",
+        "more than 178|not a picture|pixels",
+    ),
     "a bomb of BMP": (b"BM" + struct.pack("<IIIIiiHHIIiiII", 99, 0, 54, 40, 60_000, 60_000, 1, 24, *[0] * 6), "178"),
     "no rows where 144 million pixels should be": (png(12_000, 12_000), "cannot be decoded"),
     "a bomb of text": (

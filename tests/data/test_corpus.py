@@ -77,7 +77,9 @@ def test_links(tmp_path: Path) -> None:
             decode(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["new\nline.png", "日本語 🚒.png", "\udcff\udcfe.png", "-x.png", "a" * 250 + ".png", " "])
+@pytest.mark.parametrize(
+    "name", ["new\nline.png", "日本語 🚒.png", "\udcff\udcfe.png", "-x.png", "a" * 250 + ".png", " "]
+)
 def test_names(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(corpus.SHOWN["PNG"].data)

@@ -1,13 +1,14 @@
-"""Writing so that a crash leaves the old bytes or the new ones, never a mixture."""
+"""Writing so that a crash leaves the old bytes or the new ones, never a mixture; reading what may be damaged."""
 
 import errno
+import json
 import os
 import shutil
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -40,6 +41,17 @@ def read_file(path: Path, *, most: int) -> bytes:
     if about.st_size > most:
         raise OSError(errno.EFBIG, f"Has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
     return path.read_bytes()
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds; anything else is damage, and a `ValueError` that says where."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")  # noqa: TRY004 no caller's mistake
+    return record
 
 
 def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
