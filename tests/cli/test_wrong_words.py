@@ -126,15 +126,13 @@ def test_a_mistake_is_one_sentence(line: str, call: Call, folder: Path, desk: Pa
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
-def test_every_command_knows_its_options(
-    name: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_every_command_knows_its_options(name: str, call: Call, desk: Path) -> None:
+    before = everything(desk)
     said = call(*name.split(), *"abc", "--no-such-thing", "3")
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("chiasm: unknown option '--no-such-thing'")
     assert len(said.err.splitlines()) == 1
-    assert [*tmp_path.iterdir()] == []
+    assert everything(desk) == before
 
 
 def test_a_folder_of_broken_pictures(call: Call, folder: Path, tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ import random
 import resource
 import sys
 import warnings
+from pathlib import Path
 
 import corpus
 import numpy as np
 from PIL import Image, ImageOps
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from damage import KINDS
 
 from chiasm.core.errors import MediaError
 from chiasm.data.images import decode
@@ -22,41 +26,11 @@ FILES = sorted([sample.data for sample in corpus.SHOWN.values()] + [data for dat
 FILES = [data for data in FILES if len(data) > 8]
 
 
-def flipped(data: bytearray, chance: random.Random) -> None:
-    """Some bits are the other way round, more of them near the beginning, where the structure is."""
-    room = len(data) if chance.random() < 0.5 else min(len(data), 200)
-    for _ in range(chance.choice((1, 2, 4, 16))):
-        data[chance.randrange(room)] ^= 1 << chance.randrange(8)
-
-
-def cut(data: bytearray, chance: random.Random) -> None:
-    """It ends too early."""
-    del data[chance.randrange(1, len(data)) :]
-
-
 def spliced(data: bytearray, chance: random.Random) -> None:
     """A piece of another file lies within."""
     other = chance.choice(FILES)
     start, at = chance.randrange(len(other)), chance.randrange(len(data))
     data[at : at + chance.choice((0, 16, 400))] = other[start : start + chance.choice((4, 64, 2000))]
-
-
-def filled(data: bytearray, chance: random.Random) -> None:
-    """A piece is noise, or all zeros or ones: lengths and sizes become extreme."""
-    at, size = chance.randrange(len(data)), chance.choice((1, 2, 4, 8, 64))
-    data[at : at + size] = chance.choice((bytes(size), b"\xff" * size, b"\x7f" * size, chance.randbytes(size)))
-
-
-def dropped(data: bytearray, chance: random.Random) -> None:
-    """A piece is missing."""
-    at = chance.randrange(len(data))
-    del data[at : at + chance.choice((1, 4, 30, 500))]
-
-
-def doubled(data: bytearray, chance: random.Random) -> None:
-    """A piece comes twice."""
-    at, size = chance.randrange(len(data)), chance.choice((4, 30, 500))
-    data[at:at] = data[at : at + size]
 
 
 def headed(data: bytearray, chance: random.Random) -> None:
@@ -70,7 +44,7 @@ def mutant(seed: int, number: int) -> bytes:
     chance = random.Random(f"{seed} {number}")  # noqa: S311 - nothing secret
     data = bytearray(chance.choice(FILES))
     for _ in range(chance.choice((1, 1, 2, 3))):
-        chance.choice((flipped, flipped, cut, spliced, filled, dropped, doubled, headed))(data, chance)
+        chance.choice((*KINDS, spliced, headed))(data, chance)
         if not data:
             break
     return bytes(data)
@@ -112,9 +86,9 @@ def main(seed: int, first: int, count: int) -> None:
     warnings.simplefilter("error")
     for number in range(first, first + count):
         faulthandler.dump_traceback_later(SECONDS, exit=True)
-        print(number, outcome(mutant(seed, number)), flush=True)
+        print(number, outcome(mutant(seed, number)), flush=True)  # noqa: T201
     faulthandler.cancel_dump_traceback_later()
-    print("megabytes", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    print("megabytes", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)  # noqa: T201
 
 
 if __name__ == "__main__":

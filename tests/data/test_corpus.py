@@ -62,7 +62,7 @@ def test_a_file_that_no_picture_fills_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "sparse.tiff"
     with path.open("wb") as file:
         file.truncate(images.BYTES + 1)
-    with pytest.raises(MediaError, match="bytes, and at most .* are read"):
+    with pytest.raises(MediaError, match=r"bytes, and at most .* are read"):
         decode(path)
 
 

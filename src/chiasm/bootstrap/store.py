@@ -14,7 +14,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,6 +158,8 @@ class Store:
                 f"{self.folder} was begun by another version of chiasm: its side-cars are of format {found}, and this "
                 f"version reads and writes {FORMAT}; go on with that version, or plan the source into a new folder"
             )
+        if lacking := {field.name for field in fields(Settings)} - record.keys():
+            raise ValueError(f"{self._settings} is damaged: it lacks {', '.join(sorted(lacking))}")
         return record
 
     def _done(self, shard: Shard) -> Done | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-
+MEND = "bring it back from a copy, or delete it and start again"
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -48,9 +48,9 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: {error}; {MEND}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object")  # noqa: TRY004 no caller's mistake
+        raise ValueError(f"{path} is damaged: it holds no JSON object; {MEND}")  # noqa: TRY004 no caller's mistake
     return record
 
 

@@ -37,7 +37,7 @@ class Nucleus:
     def __post_init__(self) -> None:
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p is {self.top_p}, and a probability above 0 and up to 1 is needed")
-        if not 0.0 < self.temperature:
+        if not self.temperature > 0.0:
             raise ValueError(f"temperature is {self.temperature}, and must be above 0; Greedy() is its limit at 0")
 
 

@@ -4,7 +4,6 @@ A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folde
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
