@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chiasm.data.sources import open_source
-from chiasm.data.sources.parquet import write_parquet
+from chiasm.data.writers import Form
 
 from ..damage import damaged  # noqa: TID252 - tests are no package
 from .conftest import Call, Said
@@ -94,13 +94,14 @@ def test_a_misspelt_model_does_not_hold_a_run(call: Call, folder: Path, pairs: P
     assert call("capfilt", "run", run, "--captioner", folder, "--filter", folder).code == 0
 
 
-@pytest.mark.parametrize("kind", ["a.txt", "broken.json", "list.jsonl", "list.parquet"])
+@pytest.mark.parametrize("kind", ["a.txt", "broken.json", "list.jsonl", "list.parquet", "list.tar"])
 def test_damaged_pairs(kind: str, call: Call, pairs: Path, tmp_path: Path) -> None:
     if kind.startswith("list"):
         lines = [{"image": name, "text": "a picture, é", "id": name} for name in ("a.png", "b.jpg", "inside/c.png")]
         (pairs / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         listed = open_source(pairs / "list.jsonl")
-        write_parquet([listed[i] for i in range(len(listed))], pairs / "list.parquet")
+        for form in Form:
+            form.write([listed[i] for i in range(len(listed))], pairs / f"list.{form.value}")
     whole, place = (pairs / kind).read_bytes(), pairs / kind if kind.startswith("list") else pairs
     for number in range(60):
         (pairs / kind).write_bytes(damaged(whole, kind, number))
