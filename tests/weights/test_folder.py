@@ -201,7 +201,7 @@ def test_a_full_disk_keeps_the_old_model(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_run_folder_stands_for_its_last_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no model yet: it holds no run"):
+    with pytest.raises(ValueError, match=r"has no model yet: it holds neither config\.json nor a run"):
         last_finished(tmp_path)
     for name in ("1-one", "2-two", "10-ten", "11-unfinished"):
         (tmp_path / name).mkdir()

@@ -1,13 +1,12 @@
 """What there is to do: a source cut into shards."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from chiasm.bootstrap.pinned import encode, pin
+from chiasm.bootstrap.pinned import encode, pin, read_as
 from chiasm.core.files import write_atomic
 from chiasm.data.pairs import Source
 from chiasm.data.sources import anchored, open_source
@@ -81,6 +80,8 @@ class Manifest:
                 f"{self.source} has changed since it was planned: its fingerprint was {self.fingerprint} "
                 f"and is {source.fingerprint} now; plan it into a new folder"
             )
+        if len(source) != self.rows:
+            raise ValueError(f"the manifest of {self.source} is damaged: {self.rows} rows, but it has {len(source)}")
         return source
 
     @staticmethod
@@ -89,7 +90,10 @@ class Manifest:
         path = folder / "manifest.json"
         if not path.exists():
             raise ValueError(f"{folder} holds no manifest.json; plan a source into it first")
-        return Manifest(**json.loads(path.read_bytes()))
+        manifest = read_as(Manifest, path)
+        if min(manifest.rows, manifest.shard_size) < 1:
+            raise ValueError(f"{path} is damaged: {manifest.rows} rows in shards of {manifest.shard_size}")
+        return manifest
 
 
 def plan(source: str | Path, folder: Path, *, shard_size: int = 1000, opened: Opener = open_source) -> Manifest:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_origin, get_type_hints
 
-from chiasm.core.files import write_atomic
+from chiasm.core.files import read_record, write_atomic
 
 Record = Mapping[str, Any]  # what JSON can hold
+Kind = TypeVar("Kind")
 
 
 def encode(record: Record) -> bytes:
@@ -21,12 +23,26 @@ def fingerprint(record: Record) -> str:
     return hashlib.sha256(encode(record)).hexdigest()[:16]
 
 
+_hints = cache(get_type_hints)  # there may be very many records
+
+
+def read_as(kind: type[Kind], path: Path) -> Kind:
+    """The record as a dataclass that has its names and types, to the last one."""
+    record, hints = read_record(path), _hints(kind)
+    if odd := sorted(record.keys() ^ hints.keys()):
+        raise ValueError(f"{path} is damaged, or of another version of chiasm: look at {', '.join(odd)}")
+    for name, hint in hints.items():
+        if not isinstance(record[name], get_origin(hint) or hint):
+            raise ValueError(f"{path} is damaged: {name} cannot be {record[name]!r}")  # noqa: TRY004 as there
+    return kind(**record)
+
+
 def pin(path: Path, record: Record, *, writer: str = "") -> None:
     """Write the record, or hold it against the one that was written before."""
     if not path.exists():
         write_atomic(path, encode(record), writer=writer)
         return
-    old, new = json.loads(path.read_bytes()), json.loads(encode(record))
+    old, new = read_record(path), json.loads(encode(record))
     different = [
         f"{name} was {old.get(name)!r} and is {new.get(name)!r} now"
         for name in sorted(old.keys() | new.keys())

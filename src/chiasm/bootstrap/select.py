@@ -19,7 +19,7 @@ from chiasm.bootstrap.run import Progress
 from chiasm.bootstrap.standards import Looks
 from chiasm.bootstrap.store import Done, Store
 from chiasm.core.errors import MediaError
-from chiasm.core.files import write_atomic
+from chiasm.core.files import read_record, write_atomic
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import open_source
 from chiasm.data.writers import Form, encoded
@@ -159,8 +159,9 @@ def _written(place: Path, pairs: _Pairs) -> Record | None:
     path = place.with_suffix(".done")
     if not (path.exists() and place.exists()):
         return None
-    record = json.loads(path.read_bytes())
-    return record if pairs.origin.items() <= record.items() and not record["unreadable"] else None
+    record = read_record(path)
+    whole = record.keys() >= {"pairs", "unreadable"}
+    return record if whole and pairs.origin.items() <= record.items() and not record["unreadable"] else None
 
 
 def _write(place: Path, form: Form, pairs: _Pairs) -> Record:

@@ -11,21 +11,19 @@ shard: whoever does a shard again writes the same bytes to the same places.
 """
 
 import hashlib
-import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from chiasm.bootstrap.manifest import WHOLE, Manifest, Part, Shard
-from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
+from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin, read_as
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import FORMAT, Row, decode_rows, encode_rows
-from chiasm.core.files import write_atomic, writing
+from chiasm.core.files import read_record, write_atomic, writing
 
 WEIGHTS = ("*.safetensors", "*.pth", "*.pt", "*.bin")
 
@@ -130,7 +128,7 @@ class Store:
     def attempts(self, shard: Shard) -> list[str]:
         """Why each try at this shard failed."""
         try:
-            return json.loads(self._path(shard, "attempts").read_bytes())["failures"]
+            return [*map(str, read_record(self._path(shard, "attempts")).get("failures", ()))]
         except FileNotFoundError:
             return []
 
@@ -154,18 +152,19 @@ class Store:
 
     def _current(self) -> Record:
         """The settings, if we know how to go on with them."""
-        record = json.loads(self._settings.read_bytes())
+        record = read_record(self._settings)
         if (found := record.get("format", 1)) != FORMAT:
             raise ValueError(
                 f"{self.folder} was begun by another version of chiasm: its side-cars are of format {found}, and this "
                 f"version reads and writes {FORMAT}; go on with that version, or plan the source into a new folder"
             )
+        if lacking := {field.name for field in fields(Settings)} - record.keys():
+            raise ValueError(f"{self._settings} is damaged: it lacks {', '.join(sorted(lacking))}")
         return record
 
     def _done(self, shard: Shard) -> Done | None:
-        """What the record says; read without ado, since there may be very many."""
-        with io.FileIO(f"{self.folder}/{shard.name}.done") as file:
-            done = Done(**json.loads(file.readall()))
+        """What the record says."""
+        done = read_as(Done, self._path(shard, "done"))
         matching = (done.fingerprint, done.settings) == (shard.fingerprint, self.fingerprint)
         return done if matching else None
 

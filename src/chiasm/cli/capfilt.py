@@ -22,12 +22,12 @@ from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.standards import Standards
 from chiasm.bootstrap.worker import FAILURES
 from chiasm.cli import options
-from chiasm.cli.errors import LeftOutError, UsageError
+from chiasm.cli.errors import LeftOutError, UsageError, one_line
 from chiasm.cli.progress import progress
 from chiasm.data.pairs import Summarised
 from chiasm.data.sources import open_source
 from chiasm.data.writers import Form
-from chiasm.predictor.open import load
+from chiasm.predictor.open import load, located
 
 RANGES = 20  # runs of shard numbers that a message shows
 
@@ -127,10 +127,12 @@ def _tell_source(where: str | Path) -> None:
     """What was found there, and what was left out."""
     source = open_source(where)
     if isinstance(source, Summarised):
-        print(source.summary(), file=sys.stderr)
+        print(one_line(source.summary()), file=sys.stderr)
 
 
 def _settings(captioner: str, judge: str, how: options.How) -> Settings:
+    for model in (captioner, judge):
+        located(model)  # before a run is begun with it, and held to it
     given = asdict(how)
     return Settings(captioner=captioner, filter=judge, prompts=given.pop("prompt") or ("",), **given)
 

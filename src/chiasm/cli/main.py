@@ -4,6 +4,7 @@ Ctrl-C is 130, as a shell has it.
 An error is one sentence on stderr; `--debug` shows where it came from.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,13 +13,15 @@ from typing import Any
 
 import chiasm
 from chiasm.cli.commands import COMMANDS, find, overview
-from chiasm.cli.errors import LeftOutError, UsageError
+from chiasm.cli.errors import LeftOutError, UsageError, one_line
 
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has left
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's alphabet lacks
     given = [*(sys.argv[1:] if words is None else words)]
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
@@ -80,7 +83,7 @@ def _sentence(error: Exception) -> str:
             told = str(error)
         case _:
             told = f"{type(error).__name__}: {error} (run it again with --debug to see where)"
-    return " ".join(told.split())
+    return one_line(told)
 
 
 def _tell(text: str) -> None:

@@ -24,6 +24,9 @@ class Machine:
     batch_size: int = 32
     """Pictures that are read at once."""
 
+    def __post_init__(self) -> None:
+        _check_positive("batch_size", self.batch_size)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
@@ -158,6 +161,11 @@ class How:
     threads: int = 1
     """Threads of each worker."""
 
+    def __post_init__(self) -> None:
+        _check_positive("max_new_tokens", self.max_new_tokens)
+        _check_positive("batch", self.batch)
+        _check_positive("threads", self.threads)
+
 
 MadeHow = Annotated[How, arg(name="")]
 
@@ -204,6 +212,10 @@ class CapFilt:
     chosen: Chosen = field(default_factory=Choosing)
     how: MadeHow = field(default_factory=How)
 
+    def __post_init__(self) -> None:
+        _check_probability("threshold", self.threshold)
+        _check_positive("workers", self.workers)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -215,6 +227,9 @@ class Plan:
     """A folder for the plan, and for what will come of it."""
     shard_size: int = 1000
     """Pairs a shard."""
+
+    def __post_init__(self) -> None:
+        _check_positive("shard_size", self.shard_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +254,10 @@ class Run:
     """How many jobs share the shards; each takes every so many."""
     how: MadeHow = field(default_factory=How)
 
+    def __post_init__(self) -> None:
+        _check_positive("workers", self.workers)
+        _check_positive("attempts", self.attempts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
@@ -256,6 +275,9 @@ class Select:
     """Parquet, or tars that webdataset reads."""
     chosen: Chosen = field(default_factory=Choosing)
 
+    def __post_init__(self) -> None:
+        _check_probability("threshold", self.threshold)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -265,6 +287,9 @@ class Report:
     """A folder that was run."""
     threshold: float = 0.5
     """The match probability from which a text counts as kept."""
+
+    def __post_init__(self) -> None:
+        _check_probability("threshold", self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,3 +339,13 @@ class Systems:
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
     """Look for what is missing or broken in this installation."""
+
+
+def _check_positive(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name} is {value}, and at least 1 is needed")
+
+
+def _check_probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is a probability, from 0 to 1, but is {value}")

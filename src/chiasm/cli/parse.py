@@ -15,8 +15,15 @@ Options = TypeVar("Options")
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 BORDER = re.compile(r"^[╭╰].*|^│ ?| *│$", re.MULTILINE)
-RULE = re.compile(r"^─+$", re.MULTILINE)
+RULE = re.compile(r"^ *(?:─+|-{3,}) *$", re.MULTILINE)
 HELP = re.compile(r"^ {8,}.*\n?", re.MULTILINE)  # of an argument that a complaint names
+
+PLAINLY = (
+    (r"Error parsing [A-Z]\w*: ", ""),
+    (r"Error parsing (\S+): (.*base 10:|no type matching \{None\}\|INT could be instantiated from) \[?('[^']*').*",
+     r"\1 takes a whole number, and \3 is none"),
+    (r"Error parsing (\S+): could not convert string to float: ('[^']*')", r"\1 takes a number, and \2 is none"),
+)  # fmt: skip
 
 
 def parse(kind: type[Options], words: Sequence[str], *, prog: str) -> Options:
@@ -31,6 +38,8 @@ def parse(kind: type[Options], words: Sequence[str], *, prog: str) -> Options:
             raise
         _check_names(kind, words)
         raise UsageError(f"{sentence(complaint.getvalue())}; {prog} --help tells more") from None
+    except ValueError as error:  # an option's own
+        raise UsageError(f"{error}; {prog} --help tells more") from error
     if left:
         _check_names(kind, words)
         raise UsageError(f"{prog} has no use for {' '.join(left)!r}; {prog} --help tells more")
@@ -55,5 +64,10 @@ def _check_names(kind: Any, words: Sequence[str]) -> None:
 
 def sentence(box: str) -> str:
     """The first part of a box, without its border and without what `--help` would say too."""
-    text = RULE.split(BORDER.sub("", COLOUR.sub("", box)).strip())[0]
-    return " ".join(HELP.sub("", text).split()).rstrip(".")
+    plain = COLOUR.sub("", box)
+    parts = RULE.split(BORDER.sub("", plain).strip())
+    text = parts["╭" not in plain and len(parts) > 1]  # a terminal without such signs has the title as a part
+    told = " ".join(HELP.sub("", text).split()).rstrip(".")
+    for pattern, words in PLAINLY:
+        told = re.sub(pattern, words, told)
+    return told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chiasm.cli.errors import UsageError
+from chiasm.cli.errors import UsageError, one_line
 from chiasm.core.errors import MediaError
 from chiasm.data.images import decode
 from chiasm.data.sources.files import PICTURES
@@ -53,7 +53,7 @@ class Readable:
                 if len(self.paths) == 1:
                     raise ValueError(f"{path}: {error.reason}") from error
                 self.broken += 1
-                print(f"skipped {path}: {error.reason}", file=sys.stderr)
+                print(one_line(f"skipped {path}: {error.reason}"), file=sys.stderr)
 
 
 def _inside(folder: Path) -> list[Path]:

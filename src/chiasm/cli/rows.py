@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from chiasm.cli.errors import UsageError
 from chiasm.cli.options import Output
-from chiasm.core.files import writing
+from chiasm.core.files import new_text
 
 Row = Mapping[str, Any]
 Write = Callable[[Row], None]
@@ -19,6 +19,9 @@ Plain = Callable[[Row], str]
 @runtime_checkable
 class Paper(Protocol):
     """Anything that text can be written to."""
+
+    @property
+    def encoding(self) -> str | None: ...
 
     def write(self, text: str, /) -> object: ...
 
@@ -35,14 +38,22 @@ def rows(output: Output, plain: Plain | None) -> Generator[Write]:
     forms = {".csv": _csv, ".jsonl": _json}
     if output.out.suffix not in forms:
         raise UsageError(f"--out takes a .csv or a .jsonl file, but {output.out} is neither")
-    with writing(output.out):
-        output.out.parent.mkdir(parents=True, exist_ok=True)
-        with output.out.open("w", encoding="utf-8", newline="") as file:
-            yield forms[output.out.suffix](file)
+    with new_text(output.out) as file:
+        yield forms[output.out.suffix](file)
 
 
 def _json(paper: Paper) -> Write:
-    return lambda row: print(json.dumps(row, ensure_ascii=False), file=paper)
+    return lambda row: print(_object(row, paper.encoding or "utf-8"), file=paper)
+
+
+def _object(row: Row, encoding: str) -> str:
+    """JSON, with escapes where the paper could not show it."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(row)
+    return text
 
 
 def _csv(paper: Paper) -> Write:

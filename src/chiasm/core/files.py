@@ -1,10 +1,17 @@
-"""Writing so that a crash leaves the old bytes or the new ones, never a mixture."""
+"""Writing so that a crash leaves the old bytes or the new ones, never a mixture; reading what may be damaged."""
 
+import errno
+import json
 import os
 import shutil
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
+
+MEND = "bring it back from a copy, or delete it and start again"
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class OutputError(OSError):
@@ -16,15 +23,35 @@ def writing(path: Path) -> Generator[None]:
     """Turn a full disk or a read-only folder into one sentence that names `path`."""
     try:
         yield
-    except OutputError:
+    except (OutputError, BrokenPipeError):  # a reader that left has nothing to do with the file
         raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        told = OutputError(
-            f"cannot write {path}: {reason}; what was finished before is intact: make room there and start again"
-        )
+        todo = "make room there" if error.errno in FULL else "choose a place that can be written"
+        told = OutputError(f"cannot write {path}: {reason}; what was finished before is intact: {todo} and start again")
         told.errno = error.errno
         raise told from error
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """The bytes of a file; a pipe or a device, which may never end, and what is larger than `most` are an `OSError`."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
+        raise OSError(errno.EINVAL, "Is a pipe or a device, not a file", str(path))
+    if about.st_size > most:
+        raise OSError(errno.EFBIG, f"Has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
+    return path.read_bytes()
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds; anything else is damage, and a `ValueError` that says where."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}; {MEND}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object; {MEND}")  # noqa: TRY004 no caller's mistake
+    return record
 
 
 def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
@@ -43,6 +70,23 @@ def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+@contextmanager
+def new_text(path: Path) -> Generator[TextIO]:
+    """A text file to fill; it takes its name when the block ends well, and is gone when it does not."""
+    temporary = path.with_name(f".{path.name}.part")
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # half a surrogate pair, as a name that is no UTF-8 has it, is written as \udcff
+            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                yield file
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

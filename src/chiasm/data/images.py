@@ -6,9 +6,11 @@ BLIP squeezes every picture to a square with a bicubic filter (arXiv:2201.12086,
 """
 
 import io
+import logging
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -24,17 +26,21 @@ from torch.nn import functional as F
 
 from chiasm.core.ability import Picture
 from chiasm.core.errors import MediaError
+from chiasm.core.files import read_file
 from chiasm.core.types import Pixels
+from chiasm.data.formats import called, readable
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LARGEST = 2 * (1 << 30) // 12  # pixels; what Pillow calls a bomb: half a gigabyte of RGB
+BYTES = 8 * LARGEST  # of a file: four channels of 16 bits, not compressed
 ORIENTATION = 0x0112  # the EXIF tag
 # what Pillow's readers were seen to raise on damaged files
 BROKEN = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, AttributeError, MemoryError,
-    RuntimeError, struct.error, Image.DecompressionBombError,
+    RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Pillow's complaints would land on stderr
 
 
 class Resize(Enum):
@@ -138,7 +144,7 @@ QUIET = _Quiet()
 
 def _contents(path: str | Path, index: int) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_file(Path(path), most=BYTES)
     except OSError as error:
         raise MediaError(index, str(path), error.strerror or str(error)) from error
     except ValueError as error:  # a name that no file can have
@@ -150,11 +156,11 @@ def _from_bytes(data: bytes, index: int, path: str) -> UInt8[np.ndarray, "h w 3"
         raise MediaError(index, path, "is empty (0 bytes)")
     with QUIET:
         try:
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=readable())
         except Image.DecompressionBombError as error:
             raise MediaError(index, path, f"has more than {LARGEST // 10**6} million pixels") from error
         except Image.UnidentifiedImageError as error:
-            raise MediaError(index, path, "is not a picture of any known format") from error
+            raise MediaError(index, path, f"is not a picture of any known format{called(data)}") from error
         except BROKEN as error:
             raise MediaError(index, path, f"cannot be opened: {error}") from error
         _check_size(image, index, path)
@@ -190,13 +196,23 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, and nothing says which of them is white: save it with 8 bits")
     if image.mode == "I" or image.mode.startswith("I;16"):
-        # 16 bits a pixel; Pillow would clip them to white
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        image = _high_byte(image)
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return image.convert("RGB")
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    """Of 16 bits a pixel, which Pillow would clip to white."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if low < 0 or high > 65535:
+        raise ValueError(f"its pixels go from {low} to {high}, and 16 bits hold 0 to 65535: save it with 8 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _from_array(array: np.ndarray, index: int) -> UInt8[np.ndarray, "h w 3"]:

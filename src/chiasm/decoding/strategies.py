@@ -1,6 +1,7 @@
 """What may be asked of decoding: how to choose, and how long; the words mean what they mean in transformers."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Beam:
     def __post_init__(self) -> None:
         if self.beams < 1:
             raise ValueError(f"beams is {self.beams}, and a search needs at least 1")
+        if not isfinite(self.length_penalty):
+            raise ValueError(f"length_penalty is {self.length_penalty}, and must be a number; 0 leaves lengths alone")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Nucleus:
     def __post_init__(self) -> None:
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p is {self.top_p}, and a probability above 0 and up to 1 is needed")
-        if self.temperature <= 0.0:
+        if not self.temperature > 0.0:
             raise ValueError(f"temperature is {self.temperature}, and must be above 0; Greedy() is its limit at 0")
 
 
@@ -60,5 +63,7 @@ class Limits:
                 f"min_new_tokens is {self.min_new_tokens} and max_new_tokens is {self.max_new_tokens}: "
                 "choose 0 <= min <= max"
             )
-        if self.repetition_penalty <= 0.0:
-            raise ValueError(f"repetition_penalty is {self.repetition_penalty}, and must be above 0; 1 changes nothing")
+        if not (isfinite(self.repetition_penalty) and self.repetition_penalty > 0.0):
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}, and must be a number above 0; 1 changes nothing"
+            )

@@ -1,12 +1,11 @@
 """The whole demo: do the steps, gather what they found, write the report."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from chiasm.bootstrap.pinned import pin
-from chiasm.core.files import write_atomic
+from chiasm.core.files import read_record, write_atomic
 from chiasm.demo.ablations import ablations
 from chiasm.demo.judge import judge
 from chiasm.demo.options import DemoOptions
@@ -93,5 +92,5 @@ def _seconds(places: list[Place]) -> Mapping[str, float]:
     totals: dict[str, float] = {}
     for place in places:
         for step in jobs(place.options):
-            totals[step] = totals.get(step, 0.0) + json.loads(place.clock(step).read_bytes())["seconds"]
+            totals[step] = totals.get(step, 0.0) + read_record(place.clock(step))["seconds"]
     return totals

@@ -21,7 +21,7 @@ from chiasm.bootstrap.policy import POLICIES
 from chiasm.bootstrap.run import run
 from chiasm.bootstrap.select import Selection, select
 from chiasm.bootstrap.settings import Settings
-from chiasm.core.files import write_atomic
+from chiasm.core.files import read_record, write_atomic
 from chiasm.core.stage import Stage
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
@@ -93,7 +93,7 @@ class Place:
 
     def read(self, step: str) -> dict[str, Any]:
         """What a finished step wrote down."""
-        return json.loads(self.record(step).read_bytes())
+        return read_record(self.record(step))
 
 
 @dataclass(frozen=True)

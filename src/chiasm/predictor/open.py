@@ -40,10 +40,15 @@ def load(
     """
     if preprocess not in METHODS:
         raise unknown("preprocess", preprocess, METHODS)
-    folder = last_finished(_existing(source))
+    folder = located(source)
     module, card = load_model(folder, device=device_of(device), dtype=dtype)
     words = _tokenizer(folder / TOKENIZER if tokenizer is None else tokenizer)
     return Predictor(module, card, words, method=METHODS[preprocess])
+
+
+def located(source: str | Path) -> Path:
+    """Where the model lies that `load` would open; raises if there is none."""
+    return last_finished(_existing(source))
 
 
 def create(
@@ -79,9 +84,14 @@ def device_of(asked: torch.device | str | None) -> torch.device:
         device = torch.device(asked)
     except RuntimeError:
         raise ValueError(f"{asked!r} is no device; there are cpu, cuda, cuda:1, ...") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no GPU")
+    if device.type != "cpu" and not _is_here(device):
+        raise ValueError(f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no such device")
     return device
+
+
+def _is_here(device: torch.device) -> bool:
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return here is not None and device.type == here.type and (device.index or 0) < torch.accelerator.device_count()
 
 
 def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:

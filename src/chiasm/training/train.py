@@ -14,7 +14,7 @@ from torch import nn
 
 from chiasm.core import ranks
 from chiasm.core.config import to_json
-from chiasm.core.files import write_atomic
+from chiasm.core.files import read_record, write_atomic
 from chiasm.core.stage import Stage
 from chiasm.training.checkpoint import check
 from chiasm.training.inherit import inherit
@@ -93,11 +93,7 @@ def _claim(place: Path, number: int, name: str, asked: Mapping[str, Any]) -> boo
     if not path.is_file():
         write_atomic(path, (json.dumps(asked, indent=2) + "\n").encode())
         return False
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if differing := _differing(old, asked):
+    if differing := _differing(read_record(path), asked):
         told = ", ".join(f"{name} was {was} and is now {now}" for name, was, now in differing)
         raise ValueError(f"{place} was begun with other options: {told}; use another folder, or delete this one")
     return (place / DONE).is_file()

@@ -4,7 +4,6 @@ A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folde
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,13 +14,14 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from chiasm.core.config import from_json, read_as, to_json
-from chiasm.core.files import new_folder, writing
+from chiasm.core.files import new_folder, read_record, writing
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
 from chiasm.weights.state import assign, state
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+KINDS = {"system": str, "preset": str, "config": dict, "pixels": dict}  # what config.json must hold
 MODEL, DONE = "model", "done.json"  # of a run: its model folder, and what it writes last
 
 
@@ -64,7 +64,10 @@ def load_model(
 ) -> tuple[nn.Module, ModelCard]:
     """The module of a model folder, in eval mode, and its card; `dtype=None` keeps the file's."""
     card = read_card(folder)
-    module = _skeleton(card.config)
+    try:
+        module = _skeleton(card.config)
+    except (RuntimeError, ArithmeticError, AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CONFIG} describes what cannot be built: {error}") from error
     assign(module, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
     return module.to(device=device, dtype=dtype).eval(), card
 
@@ -72,18 +75,23 @@ def load_model(
 def read_card(folder: Path) -> ModelCard:
     """What `config.json` says, which is everything but the weights."""
     path = folder / CONFIG
-    about = _read_json(path)
+    if not path.is_file():
+        raise ValueError(f"{folder} is no model folder: it has no {CONFIG}")
+    about = read_record(path)
     if about.get("format") != FORMAT:
         raise ValueError(f"{path} has format {about.get('format')}, but this version of chiasm reads format {FORMAT}")
-    if lacking := {"system", "preset", "config", "pixels"} - about.keys():
+    if lacking := KINDS.keys() - about.keys():
         raise ValueError(f"{path} lacks {', '.join(sorted(lacking))}")
-    config = from_json(about["config"])
+    if odd := [name for name, kind in KINDS.items() if type(about[name]) is not kind]:
+        raise ValueError(f"{path} is damaged: {odd[0]} cannot be {about[odd[0]]!r}")
+    try:
+        config, pixels = from_json(about["config"]), read_as(Pixels, about["pixels"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, or of another version of chiasm: {error}") from error
     builds = isinstance(config, Config)
     if not builds:
         raise ValueError(f"{path}: {about['config']['type']} describes no module")
-    return ModelCard(
-        system=about["system"], preset=about["preset"], config=config, pixels=read_as(Pixels, about["pixels"])
-    )
+    return ModelCard(system=about["system"], preset=about["preset"], config=config, pixels=pixels)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -105,7 +113,11 @@ def last_finished(folder: Path) -> Path:
     if finished:
         return finished[-1]
     begun = ", ".join(run.name for run in runs[1:])
-    what = f"its runs ({begun}) are not finished: start the same training again" if begun else "it holds no run"
+    what = (
+        f"its runs ({begun}) are not finished: start the same training again"
+        if begun
+        else f"it holds neither {CONFIG} nor a run"
+    )
     raise ValueError(f"{folder} has no model yet: {what}")
 
 
@@ -125,15 +137,3 @@ def _skeleton(config: Config) -> nn.Module:
         return module
     with torch.random.fork_rng(devices=[]):  # buffers that no file holds must be computed
         return config.build()
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path.parent} is no model folder: it has no {path.name}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if type(found) is not dict:
-        raise ValueError(f"{path} is damaged: it holds no JSON object")
-    return found

@@ -47,6 +47,8 @@ def require(own: Mapping[str, Tensor], values: Mapping[str, Tensor], *, source: 
     if odd := [name for name in own if own[name].shape != values[name].shape]:
         told = ", ".join(f"{name} is {tuple(values[name].shape)} instead of {tuple(own[name].shape)}" for name in odd)
         raise ValueError(f"{source} does not fit the model: {told}")
+    if odd := [name for name in own if own[name].is_floating_point() != values[name].is_floating_point()]:
+        raise ValueError(f"{source} does not fit the model: {odd[0]} holds {values[odd[0]].dtype}")
 
 
 def _canonical(module: nn.Module) -> dict[str, Tensor]:

@@ -76,7 +76,7 @@ def _open_path(where: str) -> Source:
     if at.is_dir():
         where, kind = held(where)
     else:
-        kind = _kind(at.name)
+        kind = _kind(at.name) if at.is_file() else ""  # a pipe might never end
     if kind not in PATHS:
         raise ValueError(f"{where} is of no known kind; a source is {UNDERSTOOD}")
     return _call(PATHS[kind], where)

@@ -241,6 +241,8 @@ class WorldPairs:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise unknown("split", self.split, SPLITS)
+        if self.count < 1:
+            raise ValueError(f"count is {self.count}, and at least 1 pair is needed")
         if self.noise is not None and self.split != "train":
             raise ValueError(f"the split {self.split!r} is human and true; noise belongs to the split 'train'")
         if not 0 <= self.held_out < 1:
