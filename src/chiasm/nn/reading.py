@@ -7,6 +7,7 @@ words ──────┤                         ├─ average, or concatena
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +20,8 @@ from chiasm.nn.attention import KV, Attention
 class OnePicture:
     """Plain cross-attention, in every layer."""
 
+    pictures: ClassVar[int] = 1
+
     def build(self, attention: Callable[[], Attention], _dim: int, _layer: int) -> Attention:
         return attention()
 
@@ -27,6 +30,7 @@ class OnePicture:
 class TwoPictures:
     """A cross-attention for each picture; from layer `merges` on a linear map joins what they say."""
 
+    pictures: ClassVar[int] = 2
     merges: int = 6
 
     def build(self, attention: Callable[[], Attention], dim: int, layer: int) -> "PairAttention":

@@ -1,5 +1,8 @@
 """Begin where another model ended: `Stage.inherit`, our path -> the path there."""
 
+import re
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -56,9 +59,15 @@ def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
 
 def _below(ours: str, theirs: str, own: dict[str, Tensor], stage: Stage) -> dict[str, str]:
     """Our names at `ours` or under it, each with its name there."""
-    rests = {
-        name: name.removeprefix(ours).strip(".") for name in own if f"{name}.".startswith(f"{ours}." if ours else "")
-    }
-    if not rests:
+    pattern = re.escape(ours).replace(r"\*", "([^.]*)") + r"(\..*)?" if ours else r"(.*)"
+    found = {name: match.groups("") for name in own if (match := re.fullmatch(pattern, name))}
+    if not found:
         raise unknown(f"path to inherit in stage {stage.name!r}", ours, {name.partition(".")[0] for name in own})
-    return {name: ".".join(part for part in (theirs, rest) if part) for name, rest in rests.items()}
+    return {name: _filled(theirs, stars, rest).strip(".") for name, (*stars, rest) in found.items()}
+
+
+def _filled(path: str, stars: Sequence[str], rest: str) -> str:
+    """A path with its stars in place, and what is below it."""
+    for star in stars:
+        path = path.replace("*", star, 1)
+    return f"{path}.{rest.strip('.')}"
