@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from chiasm.core.types import Asked, Losses, Markers, Text
-from chiasm.nn.bert import Bert, Memory, WordHead, pick
+from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
 from chiasm.nn.cache import Cache
 from chiasm.nn.momentum import Twin
 from chiasm.nn.vit import ViT
@@ -72,7 +72,7 @@ class Chain(nn.Module):
     def forward(self, batch: Asked) -> tuple[Float[Tensor, "n v"], Int[Tensor, " n"]]:
         """Logits where an answer goes on, and the token with which it does."""
         states = self.read(batch.question, self.question.recall(self.vision(batch.images)))
-        memory = pick(self.decoder.recall(states, batch.question.mask), batch.rows)
+        memory = rows_of(self.decoder.recall(states, batch.question.mask), batch.rows)
         text = batch.answers.opened_by(self.start)
         written, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
         learned, target = labelled(written, text.ids, text.mask)
@@ -85,7 +85,7 @@ class Chain(nn.Module):
         self, seen: Float[Tensor, "b p c"], question: Text, rows: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n t d"], Writer]:
         memory = self.question.recall(seen)
-        states = self.read(question, memory if len(seen) == 1 else pick(memory, rows))
+        states = self.read(question, memory if len(seen) == 1 else rows_of(memory, rows))
         return states, Writer(self.decoder, self.word_head, question.mask, self.start, self.end)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from chiasm.archetypes.answer import Opening
 from chiasm.core.types import Labelled, Losses, Markers, Text
-from chiasm.nn.bert import Bert, Memory, pick
+from chiasm.nn.bert import Bert, Memory, rows_of
 from chiasm.nn.init import normal
 from chiasm.nn.vit import ViT
 from chiasm.objectives.matching import choose
@@ -60,7 +60,7 @@ class Judge(nn.Module):
 
     def judge(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
         memory = self.encoder.recall(seen)
-        return self._logits(text, memory if len(seen) == 1 else pick(memory, rows))
+        return self._logits(text, memory if len(seen) == 1 else rows_of(memory, rows))
 
     def _logits(self, text: Text, memory: Memory) -> Float[Tensor, "n l"]:
         return self.head(self.encoder.first(text.opened_by(self.opens), memory))

@@ -27,7 +27,7 @@ from chiasm.nn.reading import ONE, OnePicture, TwoPictures
 Memory = tuple[KV | None, ...]  # a picture's keys and values, for each layer that reads
 
 
-def pick(memory: Memory, rows: Int[Tensor, " n"]) -> Memory:
+def rows_of(memory: Memory, rows: Int[Tensor, " n"]) -> Memory:
     """What is known of some pictures, in the order asked for."""
     return tuple(kv and kv.rows(rows) for kv in memory)
 
