@@ -149,9 +149,9 @@ class PairLoader:
         words = self.form.read(pairs, self.tokenizer)
         pictures = self._decoders.map(self._decode, rows, pairs)
         for row, pair, said, squares in zip(rows, pairs, words, pictures, strict=True):
-            if isinstance(squares, str) or isinstance(said, str):
-                self._skipped[row] = Skipped(pair.id, said if isinstance(said, str) else squares)
-            else:
+            if (reason := next((part for part in (said, squares) if isinstance(part, str)), None)) is not None:
+                self._skipped[row] = Skipped(pair.id, reason)
+            elif isinstance(squares, Tensor):
                 held[row] = _Row(pair.id, squares, said)
 
     def _decode(self, row: int, pair: Pair) -> Tensor | str:
