@@ -38,6 +38,8 @@ def test_answers_are_the_scene_s_own() -> None:
         said.update(pair.tags["answers"] if pair.tags["kind"] == "relation" else [])
     assert set(kinds) == {"attribute", "count", "existence", "relation", "comparison"}
     assert 0.3 < said["yes"] / said.total() < 0.7
+    some = WorldQuestions(source.pairs, kinds=("count",))
+    assert {some[i].tags["kind"] for i in range(20)} == {"count"}
 
 
 def _seen(scene: Any, words: str) -> bool:

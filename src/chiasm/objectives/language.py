@@ -26,4 +26,4 @@ def weighed(
     smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """The sum of cross-entropies, each by its weight; a target is a token, or what a teacher thinks of all."""
-    return F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing) @ weights
+    return (F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing) * weights).sum()

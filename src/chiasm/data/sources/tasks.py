@@ -27,16 +27,17 @@ MATERIALS = ("glass", "paper", "stone", "wood")  # what no picture of the world 
 
 @dataclass(frozen=True)
 class WorldQuestions:
-    """A picture, a question about it and its answer; the tag `kind` says of which kind."""
+    """A picture, a question about it of one of some `kinds`, and its answer."""
 
     pairs: WorldPairs
+    kinds: tuple[str, ...] = ("attribute", "count", "existence", "relation", "comparison")
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Pair:
         scene, rng = self.pairs.scene(index), chance("question", self.pairs.seed, self.pairs.split, index)
-        asked = questions(scene)
+        asked = [each for each in questions(scene) if each.kind in self.kinds]
         kind = rng.choice(sorted({each.kind for each in asked}))
         answer = rng.choice(sorted({each.answer for each in asked if each.kind == kind}))
         one = rng.choice([each for each in asked if (each.kind, each.answer) == (kind, answer)])
