@@ -58,7 +58,7 @@ def _texts(rows: int, longest: int, *, seed: int) -> Text:
 def _batch() -> Asked:
     torch.manual_seed(5)
     rows, weights = torch.tensor([0, 0, 1, 2, 2, 2]), torch.tensor([0.7, 0.3, 1.0, 0.2, 0.2, 0.6])
-    return Asked(torch.randn(3, 3, 8, 8), _texts(3, 7, seed=1), _texts(6, 5, seed=2), rows, weights)
+    return Asked(torch.randn(3, 3, 8, 8), _texts(3, 7, seed=2), _texts(6, 5, seed=3), rows, weights)
 
 
 @pytest.fixture
@@ -152,6 +152,11 @@ def test_many_questions_on_one_picture_equal_a_picture_each(model: Answerer) -> 
     shared, _ = model.ask(seen, batch.question, torch.zeros(3, dtype=torch.long))
     copied, _ = model.ask(seen.expand(3, -1, -1), batch.question, torch.arange(3))
     torch.testing.assert_close(shared, copied, rtol=1e-4, atol=1e-5)
+    every, turned = model.see(batch.images), torch.tensor([2, 0, 1])
+    states, _ = model.ask(every, batch.question, turned)
+    expected, _ = model.ask(every[turned], batch.question, torch.arange(3))
+    torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(states, model.ask(every, batch.question, torch.arange(3))[0], atol=1e-3)
 
 
 ALIKE = replace(QUESTION, dim=24)  # there all three networks are of one width

@@ -45,6 +45,11 @@ def test_the_loss_is_a_loop_over_rows(cfg: Judge.Config) -> None:
         total -= logits.log_softmax(0)[batch.label[row]]
     torch.testing.assert_close(model(batch)["label"], total / 4, rtol=1e-4, atol=1e-5)
     assert isinstance(model, Judges)
+    seen = torch.cat([model.see(picture) for picture in batch.images.unbind(1)], dim=1)
+    turned = torch.tensor([2, 0, 3, 1])
+    judged = model.judge(seen, batch.text, turned)
+    torch.testing.assert_close(judged, model.judge(seen[turned], batch.text, torch.arange(4)), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(judged, model.judge(seen, batch.text, torch.arange(4)), atol=1e-3)
     assert (model.labels, model.pictures) == (cfg.labels, 1 if cfg is ONE else 2)
 
 
