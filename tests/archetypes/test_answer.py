@@ -131,12 +131,19 @@ def test_distillation_mixes_what_the_twin_would_say() -> None:
     assert int(model.forwards) == 2
 
 
+@torch.no_grad()
 def test_albef_opens_by_cls(model: Answerer) -> None:
     torch.manual_seed(0)
     plain, batch = replace(CFG, opening=Opening.CLS).build().eval(), _batch()
     plain.load_state_dict(model.state_dict())
-    opened = [plain.chain.asks, plain.chain.start, model.chain.asks, model.chain.start]
-    assert opened == [MARKERS.cls, MARKERS.cls, MARKERS.enc, MARKERS.dec]
+    total = torch.zeros(())
+    for i, row in enumerate(batch.rows.tolist()):  # neither [ENC] nor [DEC], and no [SEP] behind a question
+        words = _plain(batch.answers, i, MARKERS.cls)
+        question = _plain(batch.question, row, MARKERS.cls)[:, :-1]
+        logs = _logits(plain, batch.images[row][None], question, words).log_softmax(1)
+        for t, token in enumerate(words[0, 1:].tolist()):
+            total -= batch.weights[i] * (0.9 * logs[t, token] + 0.1 * logs[t].mean())
+    torch.testing.assert_close(plain(batch)["answer"], total / 3, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(plain(batch)["answer"], model(batch)["answer"], atol=1e-4)
 
 

@@ -5,7 +5,7 @@
     answer ──────────────────────────────────────────────────────┴ decoder ─ next token
 
 BLIP (arXiv:2201.12086, figure 5) opens questions by [ENC] and answers by [DEC]; ALBEF
-(arXiv:2107.07651, section 5) opens both by [CLS] and also learns from what a slow twin would answer.
+(arXiv:2107.07651, section 5) opens both by [CLS], reads no [SEP], and also learns from what a slow twin would answer.
 Their answers end in [SEP], and are often ranked rather than written (`decoding/ranking.py`).
 """
 
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from chiasm.core.types import Asked, Losses, Markers, Text
-from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
+from chiasm.nn.bert import Bert, WordHead, rows_of
 from chiasm.nn.cache import Cache
 from chiasm.nn.momentum import Twin
 from chiasm.nn.vit import ViT
@@ -25,13 +25,13 @@ from chiasm.objectives.language import labelled, weighed
 
 
 class Opening(Enum):
-    """What stands before a text that is read beside a picture, and before one that is written."""
+    """What stands around a text that is read beside a picture, and before one that is written."""
 
-    OWN = auto()  # [ENC] and [DEC]
-    CLS = auto()  # [CLS] before both
+    OWN = auto()  # [ENC] words [SEP], and [DEC]
+    CLS = auto()  # [CLS] words, and [CLS]
 
-    def read(self, markers: Markers) -> int:
-        return markers.enc if self is Opening.OWN else markers.cls
+    def read(self, text: Text, markers: Markers) -> Text:
+        return text.opened_by(markers.enc) if self is Opening.OWN else text.opened_by(markers.cls).unclosed()
 
     def written(self, markers: Markers) -> int:
         return markers.dec if self is Opening.OWN else markers.cls
@@ -66,27 +66,25 @@ class Chain(nn.Module):
         self.question = cfg.question.build()
         self.decoder = cfg.answer.build()
         self.word_head = WordHead(cfg.answer.dim, self.decoder.embed.word, eps=cfg.answer.eps, std=cfg.answer.std)
-        self.asks, self.start = cfg.opening.read(cfg.markers), cfg.opening.written(cfg.markers)
-        self.end = cfg.markers.sep
+        self.opening, self.markers = cfg.opening, cfg.markers
 
     def forward(self, batch: Asked) -> tuple[Float[Tensor, "n v"], Int[Tensor, " n"]]:
         """Logits where an answer goes on, and the token with which it does."""
-        states = self.read(batch.question, self.question.recall(self.vision(batch.images)))
-        memory = rows_of(self.decoder.recall(states, batch.question.mask), batch.rows)
-        text = batch.answers.opened_by(self.start)
+        question = self.opening.read(batch.question, self.markers)
+        states = self.question.encode(question, self.question.recall(self.vision(batch.images)))
+        memory = rows_of(self.decoder.recall(states, question.mask), batch.rows)
+        text = batch.answers.opened_by(self.opening.written(self.markers))
         written, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
         learned, target = labelled(written, text.ids, text.mask)
         return self.word_head(learned), target
 
-    def read(self, question: Text, memory: Memory) -> Float[Tensor, "b t d"]:
-        return self.question.encode(question.opened_by(self.asks), memory)
-
     def ask(
         self, seen: Float[Tensor, "b p c"], question: Text, rows: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n t d"], Writer]:
-        memory = self.question.recall(seen)
-        states = self.read(question, memory if len(seen) == 1 else rows_of(memory, rows))
-        return states, Writer(self.decoder, self.word_head, question.mask, self.start, self.end)
+        memory, text = self.question.recall(seen), self.opening.read(question, self.markers)
+        states = self.question.encode(text, memory if len(seen) == 1 else rows_of(memory, rows))
+        start = self.opening.written(self.markers)
+        return states, Writer(self.decoder, self.word_head, text.mask, start, self.markers.sep)
 
 
 class Answerer(nn.Module):

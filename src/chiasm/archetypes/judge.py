@@ -48,7 +48,7 @@ class Judge(nn.Module):
         dim = cfg.text.dim
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, len(cfg.labels)))
         normal(self.head, std=cfg.text.std)
-        self.opens = cfg.opening.read(cfg.markers)
+        self.opening, self.markers = cfg.opening, cfg.markers
         self.labels, self.pictures = cfg.labels, cfg.text.reading.pictures
 
     def forward(self, batch: Labelled) -> Losses:
@@ -63,7 +63,7 @@ class Judge(nn.Module):
         return self._logits(text, memory if len(seen) == 1 else rows_of(memory, rows))
 
     def _logits(self, text: Text, memory: Memory) -> Float[Tensor, "n l"]:
-        return self.head(self.encoder.first(text.opened_by(self.opens), memory))
+        return self.head(self.encoder.first(self.opening.read(text, self.markers), memory))
 
 
 def of_two_pictures(*, towers: str) -> dict[str, str]:
