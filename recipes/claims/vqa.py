@@ -51,7 +51,7 @@ class Options:
     """Where the trained models go."""
     seeds: int = 3
     pretrain: int = 500
-    steps: int = 500
+    steps: int = 200
     batch: int = 64
     pairs: int = 8000
     """To learn from."""

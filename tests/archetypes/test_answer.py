@@ -11,6 +11,7 @@ from transformers import BlipConfig, BlipForQuestionAnswering
 
 from chiasm.archetypes.answer import Answerer, Chain, DistilledAnswerer, Opening
 from chiasm.core.ability import Answers, Speaks
+from chiasm.core.config import from_json, to_json
 from chiasm.core.types import Asked, Markers, Text
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Greedy, Limits
@@ -145,6 +146,21 @@ def test_albef_opens_by_cls(model: Answerer) -> None:
             total -= batch.weights[i] * (0.9 * logs[t, token] + 0.1 * logs[t].mean())
     torch.testing.assert_close(plain(batch)["answer"], total / 3, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(plain(batch)["answer"], model(batch)["answer"], atol=1e-4)
+
+
+def test_albef_is_a_config() -> None:
+    """The question through a BERT whose upper half reads, the answer by a decoder of that half's size."""
+    torch.manual_seed(0)
+    question = replace(QUESTION, depth=4, reads=(2, 3))
+    answerer = replace(CFG, question=question, answer=replace(QUESTION, image_dim=16), opening=Opening.CLS, first=2)
+    cfg = DistilledAnswerer.Config(answerer=answerer, ramp=10)
+    assert from_json(to_json(cfg)) == cfg
+    model = cfg.build()
+    assert isinstance(model, Answers)
+    assert model.first == 2
+    model(_batch())["answer"].backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+    assert all("answerer" in name for name, _ in model.named_parameters())
 
 
 def test_it_answers_and_does_not_speak_about_pictures(model: Answerer) -> None:
