@@ -27,11 +27,6 @@ from chiasm.nn.reading import ONE, OnePicture, TwoPictures
 Memory = tuple[KV | None, ...]  # a picture's keys and values, for each layer that reads
 
 
-def rows_of(memory: Memory, rows: Int[Tensor, " n"]) -> Memory:
-    """What is known of some pictures, in the order asked for."""
-    return tuple(kv and kv.rows(rows) for kv in memory)
-
-
 class BertEmbedding(nn.Module):
     """Word plus learned position, normalised; no token types, as in BLIP."""
 
