@@ -124,5 +124,8 @@ def test_a_stage_inherits_what_its_predecessor_has(name: str, stage: Stage) -> N
         for key in taken:
             depth = len(ours.split(".")) if ours else 0
             stars = dict(zip(ours.split("."), key.split("."), strict=False))
-            there = [stars["*"] if part == "*" else part for part in theirs.split(".") if part]
+            if "-*" in theirs:
+                lists = first.get_submodule(theirs.split(".-*")[0]), model.get_submodule(ours.split(".*")[0])
+                stars["-*"] = str(int(stars["*"]) + len(lists[0]) - len(lists[1]))
+            there = [stars.get(part, part) if "*" in part else part for part in theirs.split(".") if part]
             assert torch.equal(state[key], given[".".join([*there, *key.split(".")[depth:]])])
