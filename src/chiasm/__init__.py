@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chiasm.core.errors import AbilityError, MediaError
-    from chiasm.core.results import Caption, Match, Ranking
+    from chiasm.core.results import Answer, Caption, Match, Ranking
+    from chiasm.data.clips import Both, Clip
     from chiasm.predictor.catalogue import SystemInfo, catalogue
     from chiasm.predictor.open import create, load
     from chiasm.predictor.verbs import Predictor
 
 __all__ = [
     "AbilityError",
+    "Answer",
+    "Both",
     "Caption",
+    "Clip",
     "Match",
     "MediaError",
     "Predictor",
@@ -28,6 +32,9 @@ __all__ = [
 
 _HOMES = {
     "AbilityError": "chiasm.core.errors",
+    "Answer": "chiasm.core.results",
+    "Both": "chiasm.data.clips",
+    "Clip": "chiasm.data.clips",
     "Caption": "chiasm.core.results",
     "Match": "chiasm.core.results",
     "MediaError": "chiasm.core.errors",

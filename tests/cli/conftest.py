@@ -44,6 +44,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="session")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of random weights that answers questions."""
+    model = chiasm.create("blip/tiny-vqa", device="cpu")
+    place = tmp_path_factory.mktemp("models") / "vqa"
+    save_model(place, model.module, model.card, model.tokenizer)
+    return place
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Four pictures, one of them in a folder inside, one of them broken, and something else."""

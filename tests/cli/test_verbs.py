@@ -160,3 +160,26 @@ def test_a_place_that_cannot_be_written(call: Call, folder: Path, pictures: Path
     assert said.err.startswith(f"chiasm: cannot write {tmp_path / 'file' / 'x.csv'}")
     with pytest.raises(OutputError):
         call("caption", folder, pictures, "--out", tmp_path / "file" / "x.csv", "--debug")
+
+
+def test_questions_about_one_picture_and_about_many(call: Call, asked: Path, pictures: Path) -> None:
+    model, questions, known = chiasm.load(asked), ["what colour?", "how many?"], ["red", "two", "a star"]
+    said = call("answer", asked, pictures / "a.png", *questions, "--candidates", *known)
+    assert said.out.split("\n")[:2] == [one.text for one in model.answer(pictures / "a.png", questions, known)]
+    rows = table(call("answer", asked, pictures, *questions, "--max-new-tokens", 4).out)
+    expected = model.answer(pictures / "b.jpg", questions, max_new_tokens=4)
+    assert [(row["question"], row["answer"]) for row in rows[2:4]] == [
+        (question, one.text) for question, one in zip(questions, expected, strict=True)
+    ]
+    assert len(rows) == 6
+    (row,) = lines(call("answer", asked, pictures / "a.png", questions[0], "--json").out)
+    assert set(row) == {"picture", "question", "answer", "logprob"}
+
+
+def test_questions_that_cannot_be_answered(call: Call, asked: Path, folder: Path, pictures: Path) -> None:
+    assert call("answer", asked, pictures / "a.png").code == 2
+    said = call("answer", folder, pictures / "a.png", "what colour?")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "no weights to answer with" in said.err
+    both = call("answer", asked, pictures / "a.png", "what colour?", "--second", pictures / "b.jpg")
+    assert both.code == 0

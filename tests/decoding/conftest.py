@@ -29,9 +29,10 @@ class Memory:
 
     def select(self, rows: Tensor) -> "Memory":
         self.log.append("select")
-        assert torch.equal(rows // self.k, torch.arange(len(self.hidden)) // self.k)
+        k = len(rows) * self.k // len(self.hidden)
+        assert torch.equal(rows // self.k, torch.arange(len(rows)) // k)
         assert not torch.equal(rows, torch.arange(len(self.hidden))), "nothing moved"
-        return replace(self, hidden=self.hidden[rows])
+        return replace(self, hidden=self.hidden[rows], k=k)
 
     def keep(self, pictures: Tensor) -> "Memory":
         self.log.append(f"keep {len(pictures)}")

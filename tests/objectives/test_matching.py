@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from chiasm.objectives.matching import hard_negatives, match
+from chiasm.objectives.matching import choose, hard_negatives, match
 
 
 def _noise(rows: int) -> Tensor:
@@ -68,3 +68,9 @@ def test_match_is_cross_entropy_with_the_positives_first() -> None:
     logits = torch.tensor([[0.0, 2.0], [1.0, 0.0], [3.0, 0.0]])
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor([1, 0, 0]))
     torch.testing.assert_close(match(logits, positives=1), expected)
+
+
+def test_choosing_is_the_mean_surprise_at_the_right_label() -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0], [1.0, 0.0, 3.0]])
+    expected = -(logits[0].log_softmax(0)[2] + logits[1].log_softmax(0)[0]) / 2
+    torch.testing.assert_close(choose(logits, torch.tensor([2, 0])), expected)

@@ -9,8 +9,8 @@ def test_blip_is_listed() -> None:
     info = catalogue()["blip"]
     assert (info.name, info.paper) == ("blip", "arXiv:2201.12086")
     assert info.presets == tuple(blip.SYSTEM.presets)
-    assert info.stages == ("pretrain", "caption", "retrieve")
-    assert info.abilities == ("caption", "match", "embed", "classify", "rerank", "features")
+    assert info.stages == ("pretrain", "caption", "retrieve", "vqa", "nlvr2")
+    assert info.abilities == ("caption", "match", "embed", "classify", "rerank", "features", "answer")
     assert info.weights == ()
 
 
@@ -20,7 +20,7 @@ def test_parameters_are_those_of_the_paper() -> None:
 
 def test_what_a_preset_can_is_what_its_model_can() -> None:
     info = catalogue()["blip"]
-    for preset in ("tiny", "tiny-caption", "tiny-retrieve"):
+    for preset in ("tiny", "tiny-caption", "tiny-retrieve", "tiny-vqa", "tiny-nlvr2"):
         model = create(f"blip/{preset}", device="cpu")
         assert info.abilities_of(preset) == model.abilities
         for verb in info.abilities:

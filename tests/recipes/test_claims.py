@@ -61,3 +61,16 @@ def test_albef(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claim.main(options)
     assert capsys.readouterr().out == table
     assert not (tmp_path / "seed-0" / "contrast/1-pretrain/metrics.jsonl").exists()
+
+
+def test_vqa(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("vqa")
+    options = claim.Options(out=tmp_path, seeds=1, pretrain=2, steps=2, batch=8, pairs=40, tests=12)
+    claim.main(options)
+    table = capsys.readouterr().out
+    assert len(table.splitlines()) == 6
+    assert {line.count("|") for line in table.splitlines()} == {7}
+    (tmp_path / "seed-0/seeing/1-vqa/metrics.jsonl").unlink()
+    claim.main(options)
+    assert capsys.readouterr().out == table
+    assert not (tmp_path / "seed-0/seeing/1-vqa/metrics.jsonl").exists()

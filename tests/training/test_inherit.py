@@ -74,3 +74,20 @@ def test_positions_are_resized_for_another_picture_size() -> None:
     assert torch.equal(large["v"].position[:, :1], small["v"].position[:, :1])
     assert torch.equal(large["v"].stem.weight, small["v"].stem.weight)
     torch.testing.assert_close(large["v"].position, large["v"].adapted("position", small["v"].position))
+
+
+def _stack(depth: int) -> nn.Module:
+    return nn.ModuleDict({"layers": nn.ModuleList(nn.ModuleDict({"a": nn.Linear(2, 2)}) for _ in range(depth))})
+
+
+@pytest.mark.parametrize(("theirs", "first"), [("layers.*.a", 0), ("layers.-*.a", 3)])
+def test_layers_from_the_front_and_from_the_end(theirs: str, first: int) -> None:
+    model, before = _stack(2), _stack(5)
+    inherit(model, before, stage({"layers.*.a": theirs}))
+    for i in range(2):
+        taken = before.get_submodule(f"layers.{first + i}").state_dict()
+        assert all(
+            torch.equal(value, taken[key]) for key, value in model.get_submodule(f"layers.{i}").state_dict().items()
+        )
+    with pytest.raises(ValueError, match=r"layers\.-?\d\.a.*does not have"):
+        inherit(before, model, stage({"layers.*.a": theirs}))

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Command] = {
         again=CONTINUE,
     ),
     "caption": Command("say what is on pictures", "chiasm.cli.verbs:caption", "chiasm.cli.options:Caption"),
+    "answer": Command("answer questions about pictures", "chiasm.cli.verbs:answer", "chiasm.cli.options:Answer"),
     "match": Command("tell how well texts fit pictures", "chiasm.cli.verbs:match", "chiasm.cli.options:Match"),
     "classify": Command("choose among labels", "chiasm.cli.verbs:classify", "chiasm.cli.options:Classify"),
     "embed": Command("turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed"),

@@ -73,6 +73,30 @@ class Caption:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Answer questions about pictures: each question about each picture."""
+
+    model: Model
+    """A model folder, or a folder that a training run made."""
+    pictures: Pictures
+    """A picture, or a folder of them."""
+    questions: Annotated[Positional[tuple[str, ...]], arg(metavar="QUESTION ...")]
+    """What to ask; of a model that judges statements, what to state."""
+    candidates: Annotated[tuple[str, ...], arg(metavar="ANSWER ...")] = ()
+    """Choose among these; left out: any words."""
+    second: Annotated[Path | None, arg(metavar="PICTURE")] = None
+    """The other picture, for a model that compares two."""
+    strategy: Literal["greedy", "beam"] = "greedy"
+    """How words are chosen, where they are free."""
+    num_beams: int = 3
+    """For beam: answers that grow side by side."""
+    max_new_tokens: int = 10
+    """At most so many pieces of words."""
+    written: Written = field(default_factory=Output)
+    computed: Computed = field(default_factory=Machine)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Match:
     """Tell how well texts fit pictures: each text with each picture."""
 

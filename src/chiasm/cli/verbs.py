@@ -1,4 +1,4 @@
-"""Commands that ask a model about pictures: caption, match, classify, embed."""
+"""Commands that ask a model about pictures: caption, answer, match, classify, embed."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from chiasm.cli.errors import UsageError
 from chiasm.cli.pictures import Picture, Readable, find
 from chiasm.cli.progress import progress, silence
 from chiasm.cli.rows import Plain, Row, rows
+from chiasm.data.clips import Both
 from chiasm.predictor.inputs import seed_of
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
@@ -40,6 +41,33 @@ def caption(asked: options.Caption) -> None:
         return [[{"caption": one.text, "logprob": round(one.logprob, 4)}] for one in said]
 
     _answer(paths, ask, asked.written, asked.computed, plain=lambda row: row["caption"])
+
+
+def answer(asked: options.Answer) -> None:
+    """One row for each picture and question."""
+    if not asked.questions:
+        raise UsageError("no question was given; chiasm answer MODEL PICTURES QUESTION ...")
+    paths, model = find([asked.pictures]), _model(asked.model, asked.computed)
+
+    def answers(picture: Picture) -> list[Row]:
+        seen = picture.pixels if asked.second is None else Both(picture.pixels, asked.second)
+        said = model.answer(
+            [seen],
+            asked.questions,
+            asked.candidates or None,
+            strategy=asked.strategy,
+            num_beams=asked.num_beams,
+            max_new_tokens=asked.max_new_tokens,
+            batch_size=asked.computed.batch_size,
+        )
+        columns = zip(asked.questions, said, strict=True)
+        return [{"question": question, "answer": one.text, "logprob": one.logprob} for question, one in columns]
+
+    _answer(paths, lambda batch: [answers(one) for one in batch], asked.written, asked.computed, plain=_said)
+
+
+def _said(row: Row) -> str:
+    return str(row["answer"])
 
 
 def match(asked: options.Match) -> None:

@@ -61,7 +61,7 @@ class State(Protocol):
         ...
 
     def select(self, rows: Int[Tensor, " n"]) -> "State":
-        """Rows in a new order; each must stay with its picture."""
+        """Rows in a new order, also more or fewer of them, as many for each picture; each stays with its picture."""
         ...
 
     def keep(self, pictures: Int[Tensor, " m"]) -> "State":
@@ -70,11 +70,18 @@ class State(Protocol):
 
 
 @runtime_checkable
-class Speaks(Sees, Protocol):
-    """Continues rows of tokens about pictures, one step at a time."""
+class Continues(Protocol):
+    """Continues rows of tokens, one step at a time, about what `recall` was shown."""
 
-    start: int  # the token that opens a caption
-    end: int  # the token that closes it
+    @property
+    def start(self) -> int:
+        """The token that opens a text."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The token that closes it."""
+        ...
 
     def recall(self, seen: Float[Tensor, "b p c"]) -> State:
         """A state with one empty row for each picture."""
@@ -87,6 +94,46 @@ class Speaks(Sees, Protocol):
 
         `present` is False on padding, which must stand on the left.
         """
+        ...
+
+
+@runtime_checkable
+class Speaks(Sees, Continues, Protocol):
+    """Writes about pictures."""
+
+
+@runtime_checkable
+class Answers(Sees, Protocol):
+    """Reads questions beside pictures and writes about what it has read.
+
+    In a ranking of candidates the first token of each counts `first` times: once in BLIP, twice in
+    ALBEF.
+    """
+
+    @property
+    def first(self) -> int: ...
+
+    def ask(
+        self, seen: Float[Tensor, "b p c"], question: Text, rows: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n t d"], Continues]:
+        """States of question `i`, read beside picture `rows[i]`, and who continues about all of them."""
+        ...
+
+
+@runtime_checkable
+class Judges(Sees, Protocol):
+    """Logits of a few labels for a text beside one picture, or beside several whose states lie in a row."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures a text is about."""
+        ...
+
+    def judge(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n l"]:
+        """Text `i` is read beside picture `rows[i]` of `seen`."""
         ...
 
 

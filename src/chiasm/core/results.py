@@ -31,6 +31,18 @@ class Ranking(Generic[Item]):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a model answered: `logprob` is the natural logarithm of the answer's probability, as in `Caption`.
+
+    `candidates` are those that made the short list, best first, where there were any to choose from.
+    """
+
+    text: str
+    logprob: float
+    candidates: Ranking[str] | None = None
+
+
+@dataclass(frozen=True)
 class Match:
     """How well pictures and texts fit, by both heads; a head that the model lacks gives None.
 

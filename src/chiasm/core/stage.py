@@ -12,7 +12,8 @@ class Stage:
     graph). `train` maps module paths to multipliers of the run's learning rate (`*` stands for one
     component of a path); what it does not name is frozen and stays in eval mode. `losses` weighs
     what the graph's `forward` returns. `inherit` maps a path of this stage's model to the path, in
-    the previous stage's model, whose weights it starts from ("" is the whole model).
+    the previous stage's model, whose weights it starts from ("" is the whole model; a `*` there
+    stands for what it stood for here, and `-*` for that counted from the end: the last layers).
     """
 
     name: str

@@ -90,8 +90,8 @@ class Asked:
     weights: Float[Tensor, " n"]
 
     def to(self, device: torch.device | str) -> "Asked":
-        parts = (self.images, self.question, self.answers, self.rows, self.weights)
-        return Asked(*(part.to(device) for part in parts))
+        texts = self.question.to(device), self.answers.to(device)
+        return Asked(self.images.to(device), *texts, self.rows.to(device), self.weights.to(device))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from chiasm.core.ability import Speaks
+from chiasm.core.ability import Continues
 from chiasm.core.types import Text
 from chiasm.decoding.constraints import constrain
 from chiasm.decoding.prompt import opening, read
@@ -54,7 +54,7 @@ class Beams(NamedTuple):
 
 
 def search(
-    model: Speaks, seen: Float[Tensor, "b p c"], prompt: Text, strategy: Beam, limits: Limits, *, returns: int
+    model: Continues, seen: Float[Tensor, "b p c"], prompt: Text, strategy: Beam, limits: Limits, *, returns: int
 ) -> list[list[Spoken]]:
     """The best `returns` texts for each picture, best first."""
     said, beams, end = opening(prompt), strategy.beams, model.end

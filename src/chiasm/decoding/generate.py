@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chiasm.core.ability import Speaks
+from chiasm.core.ability import Continues
 from chiasm.core.types import Text
 from chiasm.decoding.beam import search
 from chiasm.decoding.nucleus import draw, uniforms
@@ -17,7 +17,7 @@ from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus, Strategy
 
 @torch.no_grad()
 def generate(
-    model: Speaks,
+    model: Continues,
     seen: Float[Tensor, "b p c"],
     prompt: Text,
     strategy: Strategy,

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from chiasm.core.ability import Speaks
+from chiasm.core.ability import Continues
 from chiasm.core.types import Text
 
 
-def read(model: Speaks, seen: Float[Tensor, "b p c"], prompt: Text) -> tuple[Float[Tensor, "b v"], Any]:
+def read(model: Continues, seen: Float[Tensor, "b p c"], prompt: Text) -> tuple[Float[Tensor, "b v"], Any]:
     """Logits of every row's first new token, and the state that has read picture and prompt."""
     present = None if bool(prompt.mask.all()) else prompt.mask
     logits, state = model.speak(prompt.ids, model.recall(seen), present)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from chiasm.core.ability import Speaks
+from chiasm.core.ability import Continues
 from chiasm.core.types import Text
 from chiasm.decoding.constraints import constrain
 from chiasm.decoding.prompt import opening, read
@@ -28,7 +28,7 @@ def likeliest(scores: Float[Tensor, "n v"], _rows: Int[Tensor, " n"], _step: int
 
 
 def walk(
-    model: Speaks, seen: Float[Tensor, "b p c"], prompt: Text, choose: Choose, limits: Limits, *, returns: int
+    model: Continues, seen: Float[Tensor, "b p c"], prompt: Text, choose: Choose, limits: Limits, *, returns: int
 ) -> list[list[Spoken]]:
     """`returns` texts for each picture, each the result of one choice after the other."""
     said, end = opening(prompt).repeat_interleave(returns, dim=0), model.end

@@ -8,13 +8,19 @@ from torch.nn import functional as F
 
 
 class KV(NamedTuple):
-    """The keys and values of a sequence, split into heads."""
+    """The keys and values of a sequence, split into heads; `present` is False on its padding, None without any."""
 
     k: Float[Tensor, "b h m e"]
     v: Float[Tensor, "b h m e"]
+    present: Bool[Tensor, "b m"] | None = None
 
     def rows(self, index: Int[Tensor, " n"]) -> "KV":
-        return KV(self.k[index], self.v[index])
+        return KV(self.k[index], self.v[index], None if self.present is None else self.present[index])
+
+    @property
+    def mask(self) -> Bool[Tensor, "b 1 1 m"] | None:
+        """Who may be looked at, where nothing but padding is hidden."""
+        return None if self.present is None else self.present[:, None, None]
 
 
 class Attention(nn.Module):
@@ -35,8 +41,8 @@ class Attention(nn.Module):
         self.v = nn.Linear(kv_dim or dim, dim)
         self.out = nn.Linear(dim, dim)
 
-    def remember(self, source: Float[Tensor, "b m c"]) -> KV:
-        return KV(self._split(self.k(source)), self._split(self.v(source)))
+    def remember(self, source: Float[Tensor, "b m c"], present: Bool[Tensor, "b m"] | None = None) -> KV:
+        return KV(self._split(self.k(source)), self._split(self.v(source)), present)
 
     def forward(
         self, x: Float[Tensor, "b n d"], kv: KV, mask: Bool[Tensor, "#b 1 #n m"] | None = None

@@ -3,10 +3,12 @@
     words + position ─ norm ─ ( attend ─ read the picture ─ MLP ) x depth          (arXiv:1810.04805)
 
 Which layers read the picture is `reads`: all of them in BLIP, the upper half in ALBEF. Without a
-picture the reading is skipped. Who sees whom is drawn in `tests/nn/test_bert.py`.
+picture the reading is skipped. What is read may also be two pictures (`nn/reading.py`), or another
+text, whose padding is masked. Who sees whom is drawn in `tests/nn/test_bert.py`.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -20,6 +22,7 @@ from chiasm.nn.block import PostNorm, Stack
 from chiasm.nn.cache import Cache
 from chiasm.nn.init import normal
 from chiasm.nn.mlp import MLP
+from chiasm.nn.reading import ONE, OnePicture, TwoPictures
 
 Memory = tuple[KV | None, ...]  # a picture's keys and values, for each layer that reads
 
@@ -41,17 +44,17 @@ class BertEmbedding(nn.Module):
 class BertLayer(nn.Module):
     """Attend to the words, read the picture if there is one, think."""
 
-    def __init__(self, cfg: "Bert.Config", *, reads: bool) -> None:
+    def __init__(self, cfg: "Bert.Config", layer: int) -> None:
         super().__init__()
-        attend = Attention(cfg.dim, cfg.heads, dropout=cfg.dropout)
-        self.attend = PostNorm(attend, cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
-        read = Attention(cfg.dim, cfg.heads, kv_dim=cfg.image_dim, dropout=cfg.dropout)
-        self.read = PostNorm(read, cfg.dim, eps=cfg.eps, dropout=cfg.dropout) if reads else None
+        attention = partial(Attention, cfg.dim, cfg.heads, dropout=cfg.dropout)
+        self.attend = PostNorm(attention(), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
+        read = cfg.reading.build(partial(attention, kv_dim=cfg.image_dim), cfg.dim, layer)
+        self.read = PostNorm(read, cfg.dim, eps=cfg.eps, dropout=cfg.dropout) if layer in cfg.reads else None
         self.think = PostNorm(MLP(cfg.dim, 4 * cfg.dim), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
 
-    def recall(self, image: Float[Tensor, "b p c"]) -> KV | None:
+    def recall(self, image: Float[Tensor, "b p c"], present: Bool[Tensor, "b p"] | None) -> KV | None:
         """The picture's keys and values for this layer."""
-        return None if self.read is None else self.read.f.remember(image)
+        return None if self.read is None else self.read.f.remember(image, present)
 
     def remember(self, x: Float[Tensor, "b n d"], past: KV | None = None) -> KV:
         """The words' keys and values, after those of the `past`."""
@@ -66,7 +69,7 @@ class BertLayer(nn.Module):
         x = self.attend(x, words, mask)
         if self.read is not None and image is not None:
             # rows that share a picture read it side by side, as one longer row
-            x = self.read(x.reshape(len(image.k), -1, x.shape[-1]), image).view_as(x)
+            x = self.read(x.reshape(len(image.k), -1, x.shape[-1]), image, image.mask).view_as(x)
         return self.think(x)
 
 
@@ -81,6 +84,7 @@ class Bert(nn.Module):
         depth: int = 12
         heads: int = 12
         reads: tuple[int, ...] = tuple(range(12))  # layers with cross-attention
+        reading: OnePicture | TwoPictures = ONE
         max_len: int = 512
         dropout: float = 0.1
         eps: float = 1e-12
@@ -92,14 +96,17 @@ class Bert(nn.Module):
     def __init__(self, cfg: Config) -> None:
         super().__init__()
         self.embed = BertEmbedding(cfg)
-        self.layers = Stack[BertLayer](BertLayer(cfg, reads=i in cfg.reads) for i in range(cfg.depth))
+        self.layers = Stack[BertLayer](BertLayer(cfg, i) for i in range(cfg.depth))
         self.below = min(cfg.reads, default=0)  # layers before the first that reads
         self.max_len = cfg.max_len
         normal(self, std=cfg.std)
 
-    def recall(self, image: Float[Tensor, "b p c"]) -> Memory:
-        """What every layer will need of the picture: computed once, read by any number of texts."""
-        return tuple(layer.recall(image) for layer in self.layers)
+    def recall(self, image: Float[Tensor, "b p c"], present: Bool[Tensor, "b p"] | None = None) -> Memory:
+        """What every layer will need of the picture: computed once, read by any number of texts.
+
+        `present` is False on what must not be read: the padding of a question whose answer is written.
+        """
+        return tuple(layer.recall(image, present) for layer in self.layers)
 
     def encode(self, text: Text, memory: Memory | None = None) -> Float[Tensor, "b t d"]:
         """States of all words; every word sees every word."""

@@ -28,14 +28,14 @@ class Cache:
         return replace(self.select(rows), k=self.k * k)
 
     def select(self, rows: Int[Tensor, " n"]) -> "Cache":
-        """Rows in a new order; each must stay with its picture."""
-        past = tuple(kv and kv.rows(rows) for kv in self.past)
-        return replace(self, past=past, present=None if self.present is None else self.present[rows])
+        """Rows in a new order, also more or fewer of them, as many for each picture; each stays with its picture."""
+        past, k = tuple(kv and kv.rows(rows) for kv in self.past), self.k * len(rows) // self._rows()
+        return replace(self, past=past, present=None if self.present is None else self.present[rows], k=k)
 
     def keep(self, pictures: Int[Tensor, " m"]) -> "Cache":
         """Only some pictures, with all of their rows."""
         rows = (pictures[:, None] * self.k + torch.arange(self.k, device=pictures.device)).flatten()
-        return replace(self.select(rows), image=tuple(kv and kv.rows(pictures) for kv in self.image))
+        return replace(self.select(rows), image=tuple(kv and kv.rows(pictures) for kv in self.image), k=self.k)
 
     def _rows(self) -> int:
         read = next((kv for kv in self.past if kv is not None), None)

@@ -16,3 +16,14 @@ def labelled(
 def next_token(logits: Float[Tensor, "n v"], target: Int[Tensor, " n"], *, smoothing: float) -> Float[Tensor, ""]:
     """Mean cross-entropy with label smoothing (0.1 in BLIP)."""
     return F.cross_entropy(logits, target, label_smoothing=smoothing)
+
+
+def weighed(
+    logits: Float[Tensor, "n v"],
+    target: Int[Tensor, " n"] | Float[Tensor, "n v"],
+    weights: Float[Tensor, " n"],
+    *,
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """The sum of cross-entropies, each by its weight; a target is a token, or what a teacher thinks of all."""
+    return (F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing) * weights).sum()

@@ -29,3 +29,8 @@ def match(logits: Float[Tensor, "n 2"], *, positives: int) -> Float[Tensor, ""]:
     """Cross-entropy where the first `positives` rows match and the rest do not."""
     truth = (torch.arange(len(logits), device=logits.device) < positives).long()
     return F.cross_entropy(logits, truth)
+
+
+def choose(logits: Float[Tensor, "b l"], label: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy where each row has one right label."""
+    return F.cross_entropy(logits, label)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chiasm.core.ability import EmbedsImages, EmbedsText, Matches, Sees, Speaks
+from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Judges, Matches, Sees, Speaks
 from chiasm.core.types import Text
 
 
@@ -41,6 +41,7 @@ NEEDS: Mapping[str, tuple[type, ...]] = {  # any one of these will do
     "classify": (Compares,),
     "rerank": (Compares,),
     "features": (Sees,),
+    "answer": (Answers, Judges),
 }
 
 

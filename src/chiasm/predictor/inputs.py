@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from chiasm.core.ability import Picture
+from chiasm.data.clips import Both, Clip
 from chiasm.predictor.templates import ENSEMBLES
 
 Item = TypeVar("Item")
@@ -33,11 +34,11 @@ class Given(Generic[Item]):
 
 
 def pictures(images: Picture) -> Given[Picture]:
-    """A picture in any form, or several; an array or tensor of four dimensions is several."""
+    """A picture in any form, or several; an array or tensor of four dimensions is several, a `Clip` is one."""
     match images:
         case np.ndarray() | Tensor() if images.ndim == 4:
             return Given(list(images), alone=False)
-        case str() | bytes() | Path() | Image.Image() | np.ndarray() | Tensor():
+        case str() | bytes() | Path() | Image.Image() | np.ndarray() | Tensor() | Both() | Clip():
             return Given([images], alone=True)
         case Iterable():
             return Given([*images], alone=False)

@@ -1,6 +1,7 @@
 """Pictures and strings on their way to a module, in batches."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 
 from chiasm.core.ability import EmbedsImages, EmbedsText, Picture, Sees
 from chiasm.core.errors import AbilityError
+from chiasm.core.results import Ranking
 from chiasm.core.types import Text
+from chiasm.data.clips import apart, together
 from chiasm.data.images import ImageProcessor
 from chiasm.data.text import Tokenizer
 
@@ -37,17 +40,20 @@ class Reader:
         """The rows of a batch, and what the module makes of their pictures; no pictures are one empty batch.
 
         A picture that stands in several rows of a batch, as the same object, is read and seen once.
+        The states of several pictures that count as one lie in a row.
         """
         module = self.module
         if not isinstance(module, Sees):
             raise AbilityError(f"a {type(module).__name__} has no weights to see pictures with")
-        for rows in slices(len(pictures), batch):
+        frames = together(pictures)
+        for rows in slices(len(pictures), max(1, batch // frames) if batch > 0 else batch):
             first: dict[int, int] = {}
             for i, picture in enumerate(pictures[rows], rows.start):
                 first.setdefault(id(picture), i)
-            squares = [self.images.read(pictures[i], index=i) for i in first.values()]
+            squares = [self.images.read(one, index=i) for i in first.values() for one in apart(pictures[i], i)]
             values = self.images.normalise(torch.stack(squares)) if squares else self.images([])
-            seen = module.see(values.to(self.weight))
+            states = module.see(values.to(self.weight))
+            seen = states.unflatten(0, (-1, frames)).flatten(1, 2) if frames > 1 else states
             order = {key: place for place, key in enumerate(first)}
             again = len(first) < rows.stop - rows.start
             yield rows, seen[[order[id(picture)] for picture in pictures[rows]]] if again else seen
@@ -66,7 +72,8 @@ class Reader:
 
     def embed_images(self, module: EmbedsImages, pictures: Sequence[Picture], batch: int) -> Float[Tensor, "n d"]:
         """A unit vector for each picture."""
-        return torch.cat([module.embed_seen(seen) for _, seen in self.see(pictures, batch)])
+        frames = together(pictures)
+        return torch.cat([module.embed_seen(whole(seen, frames)) for _, seen in self.see(pictures, batch)])
 
     def embed_texts(self, module: EmbedsText, texts: Sequence[str], batch: int) -> Float[Tensor, "n d"]:
         """A unit vector for each text."""
@@ -78,3 +85,18 @@ def slices(rows: int, batch: int) -> list[slice]:
     if batch < 1:
         raise ValueError(f"batch_size is {batch}, and at least 1 is needed")
     return [slice(start, min(start + batch, rows)) for start in range(0, max(rows, 1), batch)]
+
+
+def ranked(items: Sequence[Any], scores: Float[Tensor, " n"], places: Sequence[int] | None = None) -> Ranking[Any]:
+    """Best first; of equals, the first given."""
+    order: list[int] = scores.argsort(descending=True, stable=True).tolist()
+    where = order if places is None else [places[i] for i in order]
+    return Ranking(tuple(items[i] for i in where), tuple(where), tuple(scores[order].tolist()))
+
+
+def whole(seen: Float[Tensor, "b n c"], frames: int) -> Float[Tensor, "b p c"]:
+    """The states of several frames that lie in a row as those of one picture: their mean.
+
+    A projection of the mean is the mean of the projections, by which BLIP embeds a video.
+    """
+    return seen.unflatten(1, (frames, -1)).mean(dim=1) if frames > 1 else seen

@@ -14,8 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from chiasm.core.ability import Picture
+from chiasm.data.clips import together
 from chiasm.predictor.abilities import Compares, Orders
-from chiasm.predictor.reader import Reader, slices
+from chiasm.predictor.reader import Reader, slices, whole
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ def pictures_for(
     query = reader.read([text])
     vector = module.embed_text(query)
     cosine, places, kept = vector.new_empty(0), query.ids.new_empty(0), list[Tensor]()
+    frames = together(pictures)
     for rows, seen in reader.see(pictures, batch):
-        cosine = torch.cat([cosine, (module.embed_seen(seen) @ vector.T).squeeze(1)])
+        cosine = torch.cat([cosine, (module.embed_seen(whole(seen, frames)) @ vector.T).squeeze(1)])
         places = torch.cat([places, torch.arange(rows.start, rows.stop, device=places.device)])
         best = _best(cosine, k)
         cosine, places, kept = cosine[best], places[best], [torch.cat([*kept, seen])[best]]
@@ -50,7 +52,9 @@ def pictures_for(
 def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: Reader, *, k: int, batch: int) -> Found:
     """The picture is read once."""
     ((_, seen),) = reader.see([picture], 1)
-    cosine = (reader.embed_texts(module, texts, batch) @ module.embed_seen(seen).T).squeeze(1)
+    cosine = (reader.embed_texts(module, texts, batch) @ module.embed_seen(whole(seen, together([picture]))).T).squeeze(
+        1
+    )
     places = _best(cosine, k)
     if not isinstance(module, Orders):
         return Found(places, cosine[places].float())

@@ -8,19 +8,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.core.ability import EmbedsImages, EmbedsText, Matches, Picture, Speaks
+from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Judges, Matches, Picture, Speaks
 from chiasm.core.errors import AbilityError, unknown
 from chiasm.core.results import Caption, Match, Ranking
 from chiasm.core.system import Config
+from chiasm.data.clips import together
 from chiasm.data.images import ImageProcessor, Resize
 from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
 from chiasm.predictor import inputs
 from chiasm.predictor.abilities import Compares, abilities
+from chiasm.predictor.answering import Among, Free, answers
 from chiasm.predictor.catalogue import able
 from chiasm.predictor.parts import longest_text
-from chiasm.predictor.reader import Reader, slices
+from chiasm.predictor.reader import Reader, ranked, slices, whole
 from chiasm.predictor.search import pictures_for, texts_for
 from chiasm.predictor.states import states
 from chiasm.weights.folder import ModelCard
@@ -117,6 +119,36 @@ class Predictor:
                 said += [[Caption(self.tokenizer.decode(one.ids), one.logprob) for one in row] for row in spoken]
         return given.answer(said) if num_return_sequences > 1 else given.answer([row[0] for row in said])
 
+    def answer(
+        self,
+        images: Picture,
+        questions: str | Iterable[str],
+        candidates: Iterable[str] | None = None,
+        *,
+        k: int = 128,
+        strategy: str = "greedy",
+        num_beams: int = 3,
+        max_new_tokens: int = 10,
+        batch_size: int = 32,
+    ) -> Any:
+        """An `Answer` for each picture and question, row by row, or for one of either side with all of the other.
+
+        With candidates, the best of the `k` whose first token is the likeliest, by the probability of
+        all of it; without, whatever the model says, greedy or by beam. A model that chooses among labels
+        of its own (true and false, entailment) has no other candidates; one that compares pictures takes
+        each row as a `Both`.
+        """
+        module = self.module
+        if not isinstance(module, (Answers, Judges)):
+            raise self._unable("answer")
+        if strategy not in (strategies := {"greedy": Greedy(), "beam": Beam(num_beams)}):
+            raise unknown("strategy", strategy, strategies)
+        pictures, words = inputs.pictures(images), inputs.texts(questions, what="questions")
+        how = Free(strategies[strategy], Limits(max_new_tokens)) if candidates is None else Among.of(candidates, k)
+        with torch.inference_mode():
+            found = answers(self._reader, module, pictures.items, words.items, how, batch=batch_size)
+        return inputs.Given(found, alone=pictures.alone and words.alone).answer(found)
+
     def match(self, images: Picture, texts: str | Iterable[str], *, batch_size: int = 32) -> Match:
         """How well pictures and texts fit: row by row, or one of either side with all of the other.
 
@@ -126,6 +158,7 @@ class Predictor:
         if not isinstance(module, (Compares, Matches)):
             raise self._unable("match")
         pictures, words = inputs.pictures(images), inputs.texts(texts)
+        frames = together(pictures.items)
         pairs = inputs.pairs(len(pictures), len(words))
         beside = words.items * (pairs if len(words) == 1 else 1)
         home = self._reader.weight
@@ -137,7 +170,9 @@ class Predictor:
                     text = self._reader.read(own[part])
                     index = torch.arange(len(text), device=home.device) % len(seen)
                     if isinstance(module, Compares):
-                        cosine.append((module.embed_seen(seen)[index] * module.embed_text(text)).sum(dim=1))
+                        cosine.append(
+                            (module.embed_seen(whole(seen, frames))[index] * module.embed_text(text)).sum(dim=1)
+                        )
                     if isinstance(module, Matches):
                         logits.append(module.match(seen, text, index))
         itc = _own(torch.cat(cosine)) if isinstance(module, Compares) else None
@@ -195,7 +230,7 @@ class Predictor:
             with torch.inference_mode():
                 cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
                 scores = (cosine / module.temperature).float().softmax(dim=1)
-            return given.answer([_ranking(names, row) for row in scores])
+            return given.answer([ranked(names, row) for row in scores])
 
         return classify
 
@@ -221,7 +256,7 @@ class Predictor:
         search = pictures_for if isinstance(query, str) else texts_for
         with torch.inference_mode():
             found = search(query, items, module, self._reader, k=k, batch=batch_size)
-        return _ranking(items, found.scores, found.places.tolist())
+        return ranked(items, found.scores, found.places.tolist())
 
     def features(
         self, *, images: Picture | None = None, texts: str | Iterable[str] | None = None, batch_size: int = 32
@@ -244,13 +279,6 @@ class Predictor:
     def _unable(self, verb: str, deed: str = "") -> AbilityError:
         others = ", ".join(able(verb))
         return AbilityError(f"{self.system}/{self.preset} has no weights to {deed or verb} with; these have: {others}")
-
-
-def _ranking(items: Sequence[Any], scores: Float[Tensor, " n"], places: Sequence[int] | None = None) -> Ranking[Any]:
-    """Best first; of equals, the first given."""
-    order: list[int] = scores.argsort(descending=True, stable=True).tolist()
-    where = order if places is None else [places[i] for i in order]
-    return Ranking(tuple(items[i] for i in where), tuple(where), tuple(scores[order].tolist()))
 
 
 def _own(values: Tensor) -> Tensor:

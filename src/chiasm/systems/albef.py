@@ -3,6 +3,8 @@
     pretrain   picture ─ ViT ─┬─ contrast ─ lower half of BERT ─ text                noisy pairs
                               └─ upper half of BERT ─ match + masked words
     retrieve   the same without masked words                                         clean pairs
+    vqa        picture ─ ViT ─ both halves: a question ─ a decoder like the upper half: its answer
+    ve         picture ─ ViT ─ both halves ─ contradiction, neutral or entailment
 
 The twin's advice softens the targets of contrast and of masked words (section 3.3). A text's rows of
 one meaning are right for each other, in the batch and in the queue. Numbers without a comment are
@@ -11,7 +13,9 @@ from sections 3.4 and 4 of the paper.
 
 from dataclasses import replace
 
+from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
+from chiasm.archetypes.judge import ENTAILMENT, Judge
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Markers
@@ -43,8 +47,31 @@ def tiny() -> MaskedFusion.Config:
 
 def retriever(cfg: MaskedFusion.Config, *, image: int | None = None) -> Fusion.Config:
     """What search and matching need of a pre-trained model, perhaps at another picture size."""
-    vision = cfg.fusion.vision
-    return replace(cfg.fusion, vision=vision if image is None else replace(vision, image=image))
+    return replace(cfg.fusion, vision=_sized(cfg.fusion.vision, image))
+
+
+def answerer(cfg: MaskedFusion.Config, *, image: int | None = None, ramp: int) -> DistilledAnswerer.Config:
+    """A question is read by both halves, an answer written by a decoder that starts as a copy of the upper one."""
+    towers, above = cfg.fusion, len(cfg.fusion.text.reads)
+    answer = replace(towers.text, image_dim=towers.text.dim, depth=above, reads=tuple(range(above)))
+    whole = Answerer.Config(
+        vision=_sized(towers.vision, image), question=towers.text, answer=answer, markers=towers.markers,
+        opening=Opening.CLS, smoothing=0.0, first=2,  # the first token of a candidate counts twice, as released
+    )  # fmt: skip
+    return DistilledAnswerer.Config(answerer=whole, momentum=towers.momentum, trust=towers.trust, ramp=ramp)
+
+
+def judge(cfg: MaskedFusion.Config, *, image: int | None = None) -> Judge.Config:
+    """Visual entailment, by what both halves make of the first word."""
+    towers = cfg.fusion
+    return Judge.Config(
+        vision=_sized(towers.vision, image), text=towers.text, markers=towers.markers, labels=ENTAILMENT,
+        opening=Opening.CLS,
+    )  # fmt: skip
+
+
+def _sized(vision: ViT.Config, image: int | None) -> ViT.Config:
+    return vision if image is None else replace(vision, image=image)
 
 
 SYSTEM = System(
@@ -52,8 +79,13 @@ SYSTEM = System(
     presets={
         "tiny": tiny,
         "tiny-retrieve": lambda: retriever(tiny()),
+        "tiny-vqa": lambda: answerer(tiny(), ramp=250),
+        "tiny-ve": lambda: judge(tiny()),
         "base": base,
         "base-retrieve": lambda: retriever(base(), image=384),
+        # one epoch of VQA 2.0's and Visual Genome's questions in batches of 256
+        "base-vqa": lambda: answerer(base(), image=384, ramp=5_000),
+        "base-ve": lambda: judge(base(), image=384),
     },
     stages=(
         Stage(
@@ -68,6 +100,26 @@ SYSTEM = System(
             train={"towers": 1.0, "alignment.temperature": 1.0, "match_head": 1.0},
             losses={"contrast": 1.0, "match": 1.0},
             inherit={"": "fusion"},
+        ),
+        Stage(
+            name="vqa",
+            preset="tiny-vqa",
+            train={"answerer": 1.0},
+            losses={"answer": 1.0},
+            inherit={
+                "answerer.chain.vision": "fusion.towers.vision",
+                "answerer.chain.question": "fusion.towers.encoder",
+                "answerer.chain.decoder.embed": "fusion.towers.encoder.embed",
+                "answerer.chain.decoder.layers.*": "fusion.towers.encoder.layers.-*",
+                "answerer.chain.word_head": "word_head",
+            },
+        ),
+        Stage(
+            name="ve",
+            preset="tiny-ve",
+            train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
+            losses={"label": 1.0},
+            inherit={"vision": "fusion.towers.vision", "encoder": "fusion.towers.encoder"},
         ),
     ),
 )

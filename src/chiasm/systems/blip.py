@@ -3,18 +3,23 @@
     pretrain   picture ─ ViT ─ MED ─ contrast + match + language     noisy pairs
     caption    picture ─ ViT ─ decoder ─ language                    clean pairs: the captioner of CapFilt
     retrieve   picture ─ ViT ─ encoder ─ contrast + match            clean pairs: the filter of CapFilt
+    vqa        picture ─ ViT ─ encoder of questions ─ decoder of answers
+    nlvr2      two pictures ─ ViT ─ encoder that reads both ─ true or false
 
-Both fine-tunings start from the same pre-trained weights and share nothing afterwards (section 3.3).
+All fine-tunings start from the same pre-trained weights and share nothing afterwards (section 3.3).
 Numbers without a comment are from section 4.1 of the paper.
 """
 
 from dataclasses import replace
 
+from chiasm.archetypes.answer import Answerer, of_question_and_answer
+from chiasm.archetypes.judge import TRUTH, Judge, of_two_pictures
 from chiasm.archetypes.med import MED, Captioner, Retriever
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Markers
 from chiasm.nn.bert import Bert
+from chiasm.nn.reading import TwoPictures
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
 
 # bert-base-uncased and two tokens more, as in the released files
@@ -58,6 +63,21 @@ def retriever(cfg: MED.Config, *, image: int | None = None) -> Retriever.Config:
     return replace(cfg.retriever, vision=_sized(cfg.retriever.vision, image))
 
 
+def answerer(cfg: MED.Config, *, image: int | None = None, drop_path: float = 0.0) -> Answerer.Config:
+    """A question is read by the pre-trained encoder, an answer written by the pre-trained decoder."""
+    towers = cfg.retriever
+    vision = replace(_sized(towers.vision, image), drop_path=drop_path)
+    answer = replace(towers.text, image_dim=towers.text.dim)  # it reads the question's states
+    return Answerer.Config(vision=vision, question=towers.text, answer=answer, markers=towers.markers)
+
+
+def judge(cfg: MED.Config, *, merges: int, image: int | None = None) -> Judge.Config:
+    """Two pictures are read by twins of the pre-trained cross-attention; from layer `merges` on they are merged."""
+    towers = cfg.retriever
+    text = replace(towers.text, reading=TwoPictures(merges=merges))
+    return Judge.Config(vision=_sized(towers.vision, image), text=text, markers=towers.markers, labels=TRUTH)
+
+
 def _pretraining(vision: ViT.Config) -> MED.Config:
     text = Bert.Config(vocab=VOCAB, image_dim=vision.dim)
     # the ramp is two epochs of 14 M pictures in batches of 2880
@@ -74,9 +94,13 @@ SYSTEM = System(
         "tiny": tiny,
         "tiny-caption": lambda: captioner(tiny()),
         "tiny-retrieve": lambda: retriever(tiny()),
+        "tiny-vqa": lambda: answerer(tiny()),
+        "tiny-nlvr2": lambda: judge(tiny(), merges=1),
         "base": base,
         "base-caption": lambda: captioner(base(), image=384, prompt=4),  # [DEC] a picture of
         "base-retrieve": lambda: retriever(base(), image=384),
+        "base-vqa": lambda: answerer(base(), image=480, drop_path=0.1),
+        "base-nlvr2": lambda: judge(base(), image=384, merges=6),
         "large": large,
         "large-caption": lambda: captioner(large(), image=384, prompt=4),
         "large-retrieve": lambda: retriever(large(), image=384),
@@ -101,6 +125,20 @@ SYSTEM = System(
             train={"towers": 1.0, "match_head": 1.0, "alignment.temperature": 1.0},
             losses={"contrast": 1.0, "match": 1.0},
             inherit={"": "retriever"},
+        ),
+        Stage(
+            name="vqa",
+            preset="tiny-vqa",
+            train={"chain": 1.0},
+            losses={"answer": 1.0},
+            inherit=of_question_and_answer(towers="retriever.towers", writer="captioner"),
+        ),
+        Stage(
+            name="nlvr2",
+            preset="tiny-nlvr2",
+            train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
+            losses={"label": 1.0},
+            inherit=of_two_pictures(towers="retriever.towers"),
         ),
     ),
 )

@@ -1,11 +1,16 @@
 """Begin where another model ended: `Stage.inherit`, our path -> the path there."""
 
+import re
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor, nn
 
 from chiasm.core.ability import Adapts
 from chiasm.core.errors import unknown
 from chiasm.core.stage import Stage
+
+LAST = "-*"  # a list's last modules
 
 
 @torch.no_grad()
@@ -34,7 +39,7 @@ def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> dict[str, Ten
     own, given = model.state_dict(), previous.state_dict()
     names: dict[str, str] = {}
     for ours, theirs in stage.inherit.items():
-        names |= _below(ours, theirs, own, stage)
+        names |= _below(ours, theirs, own, given, stage)
     if lacking := [source for source in names.values() if source not in given]:
         raise ValueError(f"stage {stage.name!r} inherits {', '.join(lacking)}, which the previous model does not have")
     values = {name: _fitted(model, name, own[name], given[source]) for name, source in names.items()}
@@ -54,11 +59,25 @@ def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
     return owner.adapted(leaf, value) if value.shape != own.shape and isinstance(owner, Adapts) else value
 
 
-def _below(ours: str, theirs: str, own: dict[str, Tensor], stage: Stage) -> dict[str, str]:
+def _below(ours: str, theirs: str, own: Iterable[str], given: Iterable[str], stage: Stage) -> dict[str, str]:
     """Our names at `ours` or under it, each with its name there."""
-    rests = {
-        name: name.removeprefix(ours).strip(".") for name in own if f"{name}.".startswith(f"{ours}." if ours else "")
-    }
-    if not rests:
+    pattern = re.escape(ours).replace(r"\*", "([^.]*)") + r"(\..*)?" if ours else r"(.*)"
+    found = {name: match.groups("") for name in own if (match := re.fullmatch(pattern, name))}
+    if not found:
         raise unknown(f"path to inherit in stage {stage.name!r}", ours, {name.partition(".")[0] for name in own})
-    return {name: ".".join(part for part in (theirs, rest) if part) for name, rest in rests.items()}
+    if LAST in theirs:
+        later = _count(theirs.partition(LAST)[0], given) - _count(ours.partition("*")[0], own)
+        found = {name: (str(int(star) + later), *rest) for name, (star, *rest) in found.items()}
+    return {name: _filled(theirs, stars, rest).strip(".") for name, (*stars, rest) in found.items()}
+
+
+def _count(stem: str, names: Iterable[str]) -> int:
+    """How many modules a list has whose names begin with `stem`."""
+    return len({name.removeprefix(stem).partition(".")[0] for name in names if name.startswith(stem)})
+
+
+def _filled(path: str, stars: Sequence[str], rest: str) -> str:
+    """A path with its stars in place, and what is below it."""
+    for star in stars:
+        path = path.replace(LAST if LAST in path else "*", star, 1)
+    return f"{path}.{rest.strip('.')}"

@@ -25,7 +25,13 @@ PATHS: Mapping[str, tuple[str, str]] = {
     ".parquet": ("parquet", "ParquetSource"),
     ".tar": ("tars", "TarSource"),
 }
-MADE: Mapping[str, tuple[str, str]] = {"world": ("world", "open_world"), "emoji": ("emoji", "open_emoji")}
+MADE: Mapping[str, tuple[str, str]] = {
+    "world": ("world", "open_world"),
+    "questions": ("tasks", "open_questions"),
+    "statements": ("tasks", "open_statements"),
+    "entailment": ("tasks", "open_entailment"),
+    "emoji": ("emoji", "open_emoji"),
+}
 
 
 def open_source(where: str | Path) -> Source:

@@ -1,0 +1,96 @@
+"""Which of given texts a speaker would rather say, each shared beginning read once.
+
+    candidates ─ first tokens ─ the likeliest k ─ their tree, a level at a time ─ summed log-probability
+
+    red [SEP] ──────── red ──┬─ [SEP]
+    red brick [SEP] ─        └─ brick ── [SEP]
+
+This is how BLIP and ALBEF choose among the known answers of VQA (arXiv:2107.07651, section 5, as released).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from chiasm.core.ability import Continues
+
+Words = tuple[int, ...]
+Places = dict[Words, int]  # beginnings of a row that were read: where each stands
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Candidates on the short list of one row, best first: where each stood, its score and its log-probability."""
+
+    places: tuple[int, ...]
+    scores: tuple[float, ...]
+    logprobs: tuple[float, ...]
+
+
+@torch.no_grad()
+def rank(
+    model: Continues, seen: Float[Tensor, "b p c"], candidates: Sequence[Sequence[int]], *, k: int, first: int = 1
+) -> list[Ranked]:
+    """For each row of `seen` the `k` candidates whose first token is the likeliest, by the probability of all of it.
+
+    Candidates are tokens without start and end; the end counts. `first` is how often the first token
+    of each does. A row's result depends on no other row.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}, and at least 1 candidate must be kept")
+    if not candidates:
+        raise ValueError("there are no candidates to choose from")
+    texts = [(*words, model.end) for words in candidates]
+    opened = torch.full((len(seen), 1), model.start, device=seen.device)
+    logits, state = model.speak(opened, model.recall(seen))
+    begun = logits.float().log_softmax(dim=1)[:, torch.tensor([text[0] for text in texts], device=seen.device)]
+    kept = begun.argsort(dim=1, descending=True, stable=True)[:, :k]
+    begun = begun.gather(1, kept)
+    chosen = [[texts[place] for place in row] for row in kept.tolist()]
+    logprob = begun + _rest(model, state, chosen, seen.device)
+    scores = logprob + (first - 1) * begun
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    found = (part.gather(1, order).tolist() for part in (kept, scores, logprob))
+    return [Ranked(tuple(places), tuple(score), tuple(own)) for places, score, own in zip(*found, strict=True)]
+
+
+def _rest(model: Continues, state: Any, chosen: Sequence[Sequence[Words]], home: torch.device) -> Float[Tensor, "b k"]:
+    """The log-probability of every text after its first token."""
+    total = torch.zeros(len(chosen), len(chosen[0]), device=home)
+    read: list[Places] = [{(): 0} for _ in chosen]
+    for length in range(1, max(len(text) for row in chosen for text in row)):
+        before, read = read, [_numbered(text[:length] for text in row if len(text) > length) for row in chosen]
+        parents, ids = _grown(read, before, filling=model.end)
+        width, old = len(ids) // len(chosen), max(1, *map(len, before))
+        if parents != list(range(old * len(chosen))):
+            state = state.select(torch.tensor(parents, device=home))
+        logits, state = model.speak(torch.tensor(ids, device=home)[:, None], state)
+        gained = [
+            (i, j, i * width + read[i][text[:length]], text[length])
+            for i, row in enumerate(chosen)
+            for j, text in enumerate(row)
+            if len(text) > length
+        ]
+        i, j, row, token = torch.tensor(gained, device=home).T
+        total[i, j] += logits[row, token].float() - logits.float().logsumexp(dim=1)[row]
+    return total
+
+
+def _numbered(beginnings: Iterable[Words]) -> Places:
+    """Each of them once, in the order in which they come."""
+    return {beginning: place for place, beginning in enumerate(dict.fromkeys(beginnings))}
+
+
+def _grown(read: Sequence[Places], before: Sequence[Places], *, filling: int) -> tuple[list[int], list[int]]:
+    """Of each beginning the one that it continues, and the token by which; every row gets as many."""
+    width, old = (max(1, *map(len, places)) for places in (read, before))
+    parents, ids = list[int](), list[int]()
+    for i, places in enumerate(read):
+        spare = width - len(places)
+        parents += [i * old + before[i][beginning[:-1]] for beginning in places] + [i * old] * spare
+        ids += [beginning[-1] for beginning in places] + [filling] * spare
+    return parents, ids

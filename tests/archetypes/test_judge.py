@@ -1,0 +1,102 @@
+"""Judging equals a slow loop, row by row, of one picture and of two; and two readers beat one picture hidden."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from chiasm.archetypes.answer import Opening
+from chiasm.archetypes.judge import ENTAILMENT, TRUTH, Judge, of_two_pictures
+from chiasm.archetypes.med import MED
+from chiasm.core.ability import Judges
+from chiasm.core.stage import Stage
+from chiasm.core.types import Labelled, Text
+from chiasm.nn.reading import TwoPictures
+from chiasm.systems import blip
+from chiasm.training.inherit import inherit
+
+TINY = blip.tiny()
+PAIR = blip.judge(TINY, merges=1)
+ONE = Judge.Config(
+    vision=TINY.retriever.vision, text=TINY.retriever.text, markers=TINY.retriever.markers, labels=ENTAILMENT,
+    opening=Opening.CLS,
+)  # fmt: skip
+
+
+def _batch(cfg: Judge.Config) -> Labelled:
+    torch.manual_seed(1)
+    pictures = cfg.text.reading.pictures
+    text = Text(torch.randint(7, 200, (4, 6)), torch.arange(6)[None] < torch.tensor([[6], [4], [5], [2]]))
+    return Labelled(torch.randn(4, pictures, 3, 32, 32), text, torch.arange(4) % len(cfg.labels))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cfg", [PAIR, ONE], ids=["two pictures", "one picture"])
+def test_the_loss_is_a_loop_over_rows(cfg: Judge.Config) -> None:
+    torch.manual_seed(0)
+    model, batch, total = cfg.build().eval(), _batch(cfg), torch.zeros(())
+    for row in range(4):
+        seen = torch.cat([model.vision(image[None]) for image in batch.images[row]], dim=1)
+        ids = batch.text.ids[row][batch.text.mask[row]][None].clone()
+        ids[0, 0] = cfg.markers.cls if cfg is ONE else cfg.markers.enc
+        ids = ids[:, :-1] if cfg is ONE else ids
+        states = model.encoder.encode(Text(ids, torch.ones_like(ids).bool()), model.encoder.recall(seen))
+        hidden = (states[0, 0] @ model.head[0].weight.T + model.head[0].bias).clamp(min=0)
+        logits = hidden @ model.head[2].weight.T + model.head[2].bias
+        total -= logits.log_softmax(0)[batch.label[row]]
+    torch.testing.assert_close(model(batch)["label"], total / 4, rtol=1e-4, atol=1e-5)
+    assert isinstance(model, Judges)
+    seen = torch.cat([model.see(picture) for picture in batch.images.unbind(1)], dim=1)
+    turned = torch.tensor([2, 0, 3, 1])
+    judged = model.judge(seen, batch.text, turned)
+    torch.testing.assert_close(judged, model.judge(seen[turned], batch.text, torch.arange(4)), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(judged, model.judge(seen, batch.text, torch.arange(4)), atol=1e-3)
+    assert (model.labels, model.pictures) == (cfg.labels, 1 if cfg is ONE else 2)
+
+
+@torch.no_grad()
+def test_both_readers_start_from_the_only_one() -> None:
+    torch.manual_seed(0)
+    pretrained, model = TINY.build(), PAIR.build()
+    assert isinstance(pretrained, MED)
+    stage = Stage(name="s", preset="p", train={}, losses={}, inherit=of_two_pictures(towers="retriever.towers"))
+    inherit(model, pretrained, stage)
+    for ours, theirs in zip(model.encoder.layers, pretrained.retriever.towers.encoder.layers, strict=True):
+        for reader in (ours.read.f.first, ours.read.f.second):
+            assert all(torch.equal(a, b) for a, b in zip(reader.parameters(), theirs.read.f.parameters(), strict=True))
+    assert model.encoder.layers[0].read.f.merge.state_dict() == {}
+
+
+def _colours(rows: int, rng: torch.Generator) -> Labelled:
+    """Two flat pictures, and `the same?` as the only text."""
+    level = torch.randint(2, (rows, 2), generator=rng)
+    images = (level * 2.0 - 1)[:, :, None, None, None].expand(rows, 2, 3, 32, 32)
+    ids = torch.tensor([[2, 10, 3]]).expand(rows, 3)
+    return Labelled(images, Text(ids, torch.ones_like(ids).bool()), (level[:, 0] == level[:, 1]).long())
+
+
+def _learned(*, hidden: bool) -> float:
+    """The loss after a few steps, perhaps with the second picture replaced by a stranger's."""
+    torch.manual_seed(0)
+    rng, losses = torch.Generator().manual_seed(0), list[float]()
+    model = replace(PAIR, text=replace(PAIR.text, reading=TwoPictures(merges=0))).build()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(60):
+        batch = _colours(16, rng)
+        if hidden:
+            strangers = torch.stack([batch.images[:, 0], batch.images[:, 1].roll(1, 0)], dim=1)
+            batch = replace(batch, images=strangers)
+        loss = model(batch)["label"]
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    return sum(losses[-10:]) / 10
+
+
+def test_it_learns_to_compare() -> None:
+    assert _learned(hidden=False) < _learned(hidden=True) - 0.2
+
+
+def test_labels_of_the_papers() -> None:
+    assert (TRUTH[1], ENTAILMENT[2]) == ("true", "entailment")

@@ -1,0 +1,63 @@
+"""Ranking along a tree gives what scoring every candidate alone gives, whatever stands beside it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from chiasm.decoding.ranking import rank
+
+CANDIDATES = [[3], [3, 4], [3, 4, 5], [2], [6, 7], [3, 4], [8, 2, 2, 2], [6, 7, 9, 10], [5, 1], [4], [3, 5], []]
+
+
+def slow(scene: Any, row: int, candidates: list[list[int]], *, k: int, first: int) -> list[tuple[float, int, float]]:
+    """Every candidate by itself, every token from the start."""
+    speak = scene.toy.about(scene.seen[row])
+    scored = list[tuple[float, int, float, float]]()
+    for place, words in enumerate(candidates):
+        text = [*words, scene.toy.end]
+        gains = [torch.tensor(speak([0, *text[:i]])).log_softmax(0)[token].item() for i, token in enumerate(text)]
+        scored.append((gains[0], place, sum(gains), sum(gains) + (first - 1) * gains[0]))
+    short = sorted(scored, key=lambda each: -each[0])[:k]
+    return [(score, place, own) for _, place, own, score in sorted(short, key=lambda each: -each[3])]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("k", [1, 3, 7, 12, 50])
+def test_the_tree_equals_candidates_alone(make_scene: Callable[..., Any], k: int, first: int) -> None:
+    scene = make_scene(prompts=[(0,)] * 4, sharp=1.0)
+    found = rank(scene.toy, scene.seen, CANDIDATES, k=k, first=first)
+    for row, ranked in enumerate(found):
+        expected = slow(scene, row, CANDIDATES, k=k, first=first)
+        assert ranked.scores == pytest.approx([score for score, _, _ in expected], abs=1e-4)
+        assert ranked.logprobs == pytest.approx([own for _, _, own in expected], abs=1e-4)
+        assert [CANDIDATES[place] for place in ranked.places] == [CANDIDATES[place] for _, place, _ in expected]
+
+
+def test_a_row_alone_is_the_row_among_others(make_scene: Callable[..., Any]) -> None:
+    scene = make_scene(prompts=[(0,)] * 4, sharp=3.0)
+    both = rank(scene.toy, scene.seen, CANDIDATES, k=5)
+    assert len({ranked.places for ranked in both}) > 1
+    for row, ranked in enumerate(both):
+        toy, seen, _ = scene.alone(row)
+        (alone,) = rank(toy, seen, CANDIDATES, k=5)
+        assert alone.places == ranked.places
+        assert alone.scores == pytest.approx(ranked.scores, abs=1e-5)
+
+
+def test_shared_beginnings_are_read_once(make_scene: Callable[..., Any]) -> None:
+    scene = make_scene(prompts=[(0,)])
+    rank(scene.toy, scene.seen, CANDIDATES, k=50)
+    # [3] [2] [6] [8] [5] [4], then [3 4] [6 7] [8 2] [5 1] [3 5], [3 4 5] [8 2 2] [6 7 9], [8 2 2 2] [6 7 9 10]
+    assert scene.toy.widths == [1, 6, 5, 3, 2]
+
+
+def test_nothing_to_choose_from(make_scene: Callable[..., Any]) -> None:
+    scene = make_scene(prompts=[(0,)])
+    with pytest.raises(ValueError, match="no candidates"):
+        rank(scene.toy, scene.seen, [], k=1)
+    with pytest.raises(ValueError, match="k is 0"):
+        rank(scene.toy, scene.seen, CANDIDATES, k=0)
+    (only,) = rank(scene.toy, scene.seen, [[3]], k=9)
+    assert only.places == (0,)
