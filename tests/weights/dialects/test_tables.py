@@ -1,6 +1,6 @@
 """The tables of parts agree with the classes of `transformers`, name by name and number by number, both ways."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -47,10 +47,10 @@ def _text() -> tuple[nn.Module, nn.Module, Dialect]:
 
 
 @pytest.fixture(params=[_vision, _text])
-def case(request: pytest.FixtureRequest) -> Iterator[tuple[Mapping[str, Tensor], nn.Module, Dialect]]:
+def case(request: pytest.FixtureRequest) -> tuple[Mapping[str, Tensor], nn.Module, Dialect]:
     torch.manual_seed(0)
     theirs, ours, rules = request.param()
-    yield theirs.state_dict(), ours, rules
+    return theirs.state_dict(), ours, rules
 
 
 def test_every_name_is_claimed_and_every_weight_is_filled(

@@ -1,4 +1,4 @@
-"""The vision transformer as BLIP's files name it: `transformers`' way, and timm's, which ALBEF, BLIP and LAVIS follow."""
+"""The vision transformer as BLIP's files name it: by `transformers`, and by timm, whom ALBEF, BLIP and LAVIS follow."""
 
 from chiasm.core.dialect import Rename, Split
 
