@@ -93,7 +93,7 @@ def test_a_folder_without_weights_and_a_file_without_tensors(tmp_path: Path) -> 
 
 def test_layers_are_counted_and_shapes_asked_for(tmp_path: Path) -> None:
     torch.save(tensors(), tmp_path / "x.pth")
-    found = read_foreign(tmp_path / "x.pth")
+    found = read_foreign(tmp_path / "x.pth").found
     assert found.count("layer.") == 3
     assert found.count("block.") == 0
     assert found.shape("head") == (2,)

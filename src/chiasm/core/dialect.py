@@ -5,7 +5,7 @@ number of a layer. Every foreign name must be claimed by exactly one rule, and w
 can also write.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,3 +71,39 @@ def _below(rule: Rule, theirs: str, ours: str) -> Rule:
             return Tied(theirs + rule.theirs, theirs + rule.same)
         case Drop():
             return replace(rule, theirs=theirs + rule.theirs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is known of weights before a tensor moves: their `config.json`, if they have one, and every shape."""
+
+    config: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of one tensor that has to be there."""
+        if name not in self.shapes:
+            raise ValueError(f"the weights lack {name}")
+        return self.shapes[name]
+
+    def count(self, before: str) -> int:
+        """How many layers there are: one more than the largest number after `before`."""
+        numbers = (name[len(before) :].split(".", 1)[0] for name in self.shapes if name.startswith(before))
+        return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One of the forms that others publish a graph in.
+
+    `fits` recognises it, `read` makes our config of theirs, or of the shapes where a file brings
+    none, and `write` theirs of ours. `graph` is the type of our config; `format` is what a user calls
+    the form: hf, lavis, ...
+    """
+
+    format: str
+    graph: type
+    fits: Callable[[Found], bool]
+    read: Callable[[Found], Any]
+    write: Callable[[Any], Mapping[str, Any]]
+    rules: Dialect

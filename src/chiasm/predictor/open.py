@@ -12,8 +12,9 @@ from chiasm.data.images import Resize
 from chiasm.data.text import Tokenizer
 from chiasm.predictor.catalogue import catalogue, config_of
 from chiasm.predictor.parts import pixels_of
+from chiasm.predictor.published import read_published
 from chiasm.predictor.verbs import Predictor
-from chiasm.weights.folder import TOKENIZER, ModelCard, last_finished, load_model
+from chiasm.weights.folder import TOKENIZER, ModelCard, is_ours, last_finished, load_model
 
 METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
@@ -40,10 +41,15 @@ def load(
     """
     if preprocess not in METHODS:
         raise unknown("preprocess", preprocess, METHODS)
-    folder = last_finished(_existing(source))
-    module, card = load_model(folder, device=device_of(device), dtype=dtype)
-    words = _tokenizer(folder / TOKENIZER if tokenizer is None else tokenizer)
-    return Predictor(module, card, words, method=METHODS[preprocess])
+    path, place = _existing(source), device_of(device)
+    if is_ours(path):
+        path = last_finished(path)
+        module, card = load_model(path, device=place, dtype=dtype)
+    else:
+        module, card = read_published(path)
+        module = module.to(device=place, dtype=dtype)
+    words = tokenizer if tokenizer is not None else _beside(path)
+    return Predictor(module, card, _tokenizer(words), method=METHODS[preprocess])
 
 
 def create(
@@ -71,6 +77,12 @@ def create(
     return Predictor(module.to(device=device_of(device), dtype=dtype), card, words)
 
 
+def _beside(path: Path) -> Path | None:
+    """The tokenizer that came with the weights."""
+    place = (path if path.is_dir() else path.parent) / TOKENIZER
+    return place if place.is_file() else None
+
+
 def device_of(asked: torch.device | str | None) -> torch.device:
     """What was asked for, if it is there; the GPU where there is one, if nothing was."""
     if asked is None:
@@ -91,10 +103,8 @@ def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:
 def _existing(source: str | Path) -> Path:
     """The folder, or why there is none."""
     path = Path(source)
-    if path.is_dir():
-        return path
     if path.exists():
-        raise ValueError(f"{source} is a file, but this version loads folders: a model folder, or one that runs made")
+        return path
     system, _, preset = str(source).partition("/")
     if system in catalogue():
         name = str(source) if preset in catalogue()[system].presets else f"{system}/{catalogue()[system].presets[0]}"

@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from chiasm.core.dialect import Found
 from chiasm.weights.folder import CONFIG, WEIGHTS, read_tensors
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -33,16 +34,12 @@ class Foreign:
     tensors: Mapping[str, Tensor]
     config: Mapping[str, Any] | None
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Of one tensor that has to be there."""
-        if name not in self.tensors:
-            raise ValueError(f"{self.path} lacks {name}")
-        return tuple(self.tensors[name].shape)
-
-    def count(self, before: str) -> int:
-        """How many layers there are: one more than the largest number after `before`."""
-        numbers = (name[len(before) :].split(".", 1)[0] for name in self.tensors if name.startswith(before))
-        return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
+    @property
+    def found(self) -> Found:
+        """All but the numbers."""
+        return Found(
+            config=self.config or {}, shapes={name: tuple(value.shape) for name, value in self.tensors.items()}
+        )
 
 
 def read_foreign(path: Path) -> Foreign:
