@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from chiasm.core.errors import AbilityError, MediaError
     from chiasm.core.results import Caption, Match, Ranking
     from chiasm.predictor.catalogue import SystemInfo, catalogue
+    from chiasm.predictor.export import export
     from chiasm.predictor.open import create, load
     from chiasm.predictor.verbs import Predictor
 
@@ -23,6 +24,7 @@ __all__ = [
     "SystemInfo",
     "catalogue",
     "create",
+    "export",
     "load",
 ]
 
@@ -36,6 +38,7 @@ _HOMES = {
     "SystemInfo": "chiasm.predictor.catalogue",
     "catalogue": "chiasm.predictor.catalogue",
     "create": "chiasm.predictor.open",
+    "export": "chiasm.predictor.export",
     "load": "chiasm.predictor.open",
 }
 

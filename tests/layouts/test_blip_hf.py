@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BlipConfig, BlipForConditionalGeneration
+from transformers import AutoImageProcessor, BlipConfig, BlipForConditionalGeneration
 
 import chiasm
 from chiasm.data.text import Tokenizer
@@ -62,3 +62,45 @@ def test_knows_what_it_is(folder: Path) -> None:
     assert (model.system, model.preset) == ("blip", "custom")
     assert model.abilities == ("caption", "features")
     assert model.processor.pixels.size == 40
+
+
+def test_transformers_opens_what_we_export_and_computes_the_same(folder: Path, tmp_path: Path) -> None:
+    model = chiasm.load(folder)
+    out = chiasm.export(model, tmp_path / "out")
+    again, told = BlipForConditionalGeneration.from_pretrained(out, output_loading_info=True)
+    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    pixels = model.processor(pictures())
+    with torch.inference_mode():
+        ids = again.eval().generate(pixel_values=pixels, do_sample=False, max_new_tokens=12)
+    assert [WORDS.decode(row.tolist()) for row in ids] == [
+        one.text for one in model.caption(pictures(), max_new_tokens=12)
+    ]
+    assert AutoImageProcessor.from_pretrained(out).size == {"height": 40, "width": 40}
+
+
+def test_ours_theirs_ours_is_bit_exact(folder: Path, tmp_path: Path) -> None:
+    first = chiasm.load(folder)
+    second = chiasm.load(chiasm.export(first, tmp_path / "out"))
+    assert second.config == first.config
+    assert second.module.state_dict().keys() == first.module.state_dict().keys()
+    for name, value in first.module.state_dict().items():
+        assert torch.equal(value, second.module.state_dict()[name]), name
+
+
+def test_a_graph_without_a_class_of_theirs_lists_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"format 'hf' has no class for blip's MED; it can be written as chiasm"):
+        chiasm.export(chiasm.create("blip/tiny"), tmp_path / "out")
+    with pytest.raises(ValueError, match=r"format 'hff'.* hf"):
+        chiasm.export(chiasm.create("blip/tiny-caption"), tmp_path / "out", format="hff")
+    with pytest.raises(ValueError, match=r"cuts pictures into patches and has no ConvStem"):
+        chiasm.export(chiasm.create("blip/tiny-caption"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_old_folder_is_replaced_only_when_told_so(folder: Path, tmp_path: Path) -> None:
+    model, out = chiasm.load(folder), tmp_path / "out"
+    chiasm.export(model, out, format="chiasm")
+    with pytest.raises(ValueError, match=r"out exists: .* overwrite=True"):
+        chiasm.export(model, out)
+    chiasm.export(model, out, overwrite=True)
+    assert chiasm.load(out).caption(pictures()) == model.caption(pictures())

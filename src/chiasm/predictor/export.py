@@ -1,0 +1,85 @@
+"""Models in the form that others read: a folder that `transformers` opens, or one of LAVIS's files."""
+
+import json
+from pathlib import Path
+
+import safetensors.torch
+
+from chiasm.core.dialect import Layout, Tied
+from chiasm.core.errors import unknown
+from chiasm.core.files import new_folder, writing
+from chiasm.predictor.catalogue import systems
+from chiasm.predictor.published import PREPROCESSOR
+from chiasm.predictor.verbs import Predictor
+from chiasm.weights.folder import CONFIG, TOKENIZER, WEIGHTS, save_model
+from chiasm.weights.state import state
+from chiasm.weights.translate import untranslate
+
+OWN = "chiasm"
+
+
+def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrite: bool = False) -> Path:  # noqa: A002 a public name
+    """Write `model` to `folder`, whole or not at all: as `transformers` (hf), LAVIS (lavis) or chiasm has it.
+
+    A graph that the format has no class for raises and lists the formats that do.
+    """
+    place = Path(folder)
+    if place.exists() and not overwrite and (place.is_file() or any(place.iterdir())):
+        raise ValueError(f"{place} exists: choose another folder, or pass overwrite=True to replace it")
+    if format == OWN:
+        save_model(place, model.module, model.card, model.tokenizer)
+        return place
+    _write(model, _layout(model, format), place)
+    return place
+
+
+def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
+    fitting = [one for one in systems()[model.system].layouts if one.graph is type(model.config)]
+    for layout in fitting:
+        if layout.format == format:
+            return layout
+    offered = [*dict.fromkeys(one.format for one in fitting), OWN]
+    known = {one.format for system in systems().values() for one in system.layouts}
+    if format not in known:
+        raise unknown("format", format, offered)
+    raise ValueError(
+        f"format {format!r} has no class for {model.system}'s {type(model.config).__qualname__.partition('.')[0]}; "
+        f"it can be written as {', '.join(offered)}"
+    )
+
+
+def _write(model: Predictor, layout: Layout, folder: Path) -> None:
+    about = layout.write(model.config)
+    rules = [rule for rule in layout.rules if not isinstance(rule, Tied)]  # safetensors holds no tensor twice
+    tensors = untranslate(state(model.module), rules, source=f"the {model.system} model")
+    data = safetensors.torch.save(
+        {name: value.contiguous().cpu() for name, value in tensors.items()}, metadata={"format": "pt"}
+    )
+    pixels = model.processor.pixels
+    size = {"height": pixels.size, "width": pixels.size}
+    eyes = {
+        "image_processor_type": "BlipImageProcessor", "do_resize": True, "size": size, "resample": 3,
+        "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "do_convert_rgb": True,
+        "image_mean": list(pixels.mean), "image_std": list(pixels.std),
+    }  # fmt: skip
+    dtype = str(model.dtype).removeprefix("torch.")
+    with new_folder(folder) as inside, writing(folder):
+        (inside / CONFIG).write_text(json.dumps({**about, "dtype": dtype}, indent=2) + "\n")
+        (inside / WEIGHTS).write_bytes(data)
+        (inside / PREPROCESSOR).write_text(json.dumps(eyes, indent=2) + "\n")
+        (inside / "README.md").write_text(_card(model, layout))
+        if model.has_tokenizer:
+            model.tokenizer.save(inside / TOKENIZER)
+
+
+def _card(model: Predictor, layout: Layout) -> str:
+    """A model card that claims no more than is known."""
+    paper = systems()[model.system].paper
+    parameters = sum(weight.numel() for weight in model.module.parameters())
+    return (
+        f"# {model.system}/{model.preset}\n\n"
+        f"Exported by Chiasm (Apache-2.0) in the format `{layout.format}`. {parameters:,} parameters, "
+        f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
+        "The licence of the weights is that of whatever they were trained from: BLIP's, ALBEF's and LAVIS's released "
+        "weights are BSD-3-Clause, OpenAI's CLIP is MIT; check before you publish.\n"
+    )
