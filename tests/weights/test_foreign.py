@@ -97,5 +97,5 @@ def test_layers_are_counted_and_shapes_asked_for(tmp_path: Path) -> None:
     assert found.count("layer.") == 3
     assert found.count("block.") == 0
     assert found.shape("head") == (2,)
-    with pytest.raises(ValueError, match="lacks tail"):
+    with pytest.raises(ValueError, match="lack tail"):
         found.shape("tail")

@@ -1,13 +1,17 @@
 """Models in the form that others read: a folder that `transformers` opens, or one of LAVIS's files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
+import torch
 
 from chiasm.core.dialect import Layout, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
+from chiasm.core.types import Pixels
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.published import PREPROCESSOR
 from chiasm.predictor.verbs import Predictor
@@ -49,27 +53,35 @@ def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
 
 
 def _write(model: Predictor, layout: Layout, folder: Path) -> None:
-    about = layout.write(model.config)
-    rules = [rule for rule in layout.rules if not isinstance(rule, Tied)]  # safetensors holds no tensor twice
-    tensors = untranslate(state(model.module), rules, source=f"the {model.system} model")
-    data = safetensors.torch.save(
-        {name: value.contiguous().cpu() for name, value in tensors.items()}, metadata={"format": "pt"}
-    )
-    pixels = model.processor.pixels
-    size = {"height": pixels.size, "width": pixels.size}
-    eyes = {
-        "image_processor_type": "BlipImageProcessor", "do_resize": True, "size": size, "resample": 3,
-        "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "do_convert_rgb": True,
-        "image_mean": list(pixels.mean), "image_std": list(pixels.std),
-    }  # fmt: skip
-    dtype = str(model.dtype).removeprefix("torch.")
+    source = f"the {model.system} model"
+    about, values = layout.write(model.config), state(model.module)
     with new_folder(folder) as inside, writing(folder):
-        (inside / CONFIG).write_text(json.dumps({**about, "dtype": dtype}, indent=2) + "\n")
-        (inside / WEIGHTS).write_bytes(data)
-        (inside / PREPROCESSOR).write_text(json.dumps(eyes, indent=2) + "\n")
+        if about:
+            # safetensors holds no tensor twice
+            once = [rule for rule in layout.rules if not isinstance(rule, Tied)]
+            tensors = {name: value.contiguous() for name, value in untranslate(values, once, source=source).items()}
+            safetensors.torch.save_file(tensors, inside / WEIGHTS, metadata={"format": "pt"})
+            dtype = str(model.dtype).removeprefix("torch.")
+            _json(inside / CONFIG, {**about, "dtype": dtype})
+            _json(inside / PREPROCESSOR, _eyes(model.processor.pixels))
+        else:
+            torch.save({"model": untranslate(values, layout.rules, source=source)}, inside / f"{layout.format}.pth")
         (inside / "README.md").write_text(_card(model, layout))
         if model.has_tokenizer:
             model.tokenizer.save(inside / TOKENIZER)
+
+
+def _eyes(pixels: Pixels) -> Mapping[str, Any]:
+    """What `transformers` is to do with a picture."""
+    return {
+        "image_processor_type": "BlipImageProcessor", "do_resize": True, "resample": 3,
+        "size": {"height": pixels.size, "width": pixels.size}, "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": list(pixels.mean), "image_std": list(pixels.std), "do_convert_rgb": True,
+    }  # fmt: skip
+
+
+def _json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def _card(model: Predictor, layout: Layout) -> str:

@@ -102,7 +102,7 @@ def is_ours(path: Path) -> bool:
         return False
     if (path / CONFIG).is_file():
         return "format" in _read_json(path / CONFIG)
-    return not any(path.glob("*.safetensors*")) and not any(path.glob("*.bin"))
+    return not any(file.suffix in {".safetensors", ".bin", ".pth"} for file in path.iterdir())
 
 
 def last_finished(folder: Path) -> Path:

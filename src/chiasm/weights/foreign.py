@@ -64,6 +64,8 @@ def _shards(folder: Path) -> list[Path]:
     for name in (WEIGHTS, *PICKLES):
         if (folder / name).is_file():
             return [folder / name]
+    if len(single := [file for file in sorted(folder.iterdir()) if file.suffix in PICKLED]) == 1:
+        return single
     raise ValueError(f"{folder} holds no weights: looked for {WEIGHTS}, {INDEX} and {', '.join(PICKLES)}")
 
 
