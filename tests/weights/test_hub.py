@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import close_session, constants
@@ -66,15 +67,16 @@ class Hub(BaseHTTPRequestHandler):
         if body:
             self.wfile.write(data)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the name it has
         pass
 
 
 @pytest.fixture(autouse=True)
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     home = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", home)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", home + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -100,7 +102,9 @@ def test_a_pickle_is_fetched_where_there_is_nothing_else() -> None:
 
 
 def test_a_private_model_needs_its_token() -> None:
-    with pytest.raises(ValueError, match=r"the hub has 'us/secret'.* a private model needs token="):
+    with pytest.raises(
+        ValueError, match=r"no folder 'us/secret', and the hub has no such model.* a private model needs token="
+    ):
         fetch("us/secret")
     assert fetch("us/secret", token="key").is_dir()  # noqa: S106 no secret
 
@@ -108,13 +112,13 @@ def test_a_private_model_needs_its_token() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("us/blipp", {}, r"neither a folder nor the hub has 'us/blipp': look for a misspelling"),
+        ("us/blipp", {}, r"no folder 'us/blipp', and the hub has no such model: look for a misspelling"),
         ("us/blip", {"revision": "never"}, r"the hub has us/blip, but no revision 'never'"),
         ("no way//", {}, r"'no way//' is neither a path that exists nor a name such as 'owner/model'"),
-        ("us/blip", {"offline": True}, r"us/blip is not in the cache, and offline=True fetches nothing"),
+        ("us/blip", {"offline": True}, r"us/blip is not in the hub's cache either, and offline nothing is fetched"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(name: str, options: dict[str, str], told: str) -> None:
+def test_what_is_wrong_is_said_in_a_sentence(name: str, options: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         fetch(name, **options)
 
@@ -122,5 +126,5 @@ def test_what_is_wrong_is_said_in_a_sentence(name: str, options: dict[str, str],
 def test_no_network_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"us/blip cannot be fetched"):
+    with pytest.raises(ValueError, match=r"no folder 'us/blip', .* and the hub cannot be reached: fetch it once"):
         fetch("us/blip")

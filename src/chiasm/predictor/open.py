@@ -15,6 +15,7 @@ from chiasm.predictor.parts import pixels_of
 from chiasm.predictor.published import read_published
 from chiasm.predictor.verbs import Predictor
 from chiasm.weights.folder import TOKENIZER, ModelCard, is_ours, last_finished, load_model
+from chiasm.weights.hub import fetch
 
 METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
@@ -33,15 +34,21 @@ def load(
     dtype: torch.dtype | None = None,
     preprocess: Literal["fast", "exact"] = "fast",
     tokenizer: str | Path | Tokenizer | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    offline: bool = False,
 ) -> Predictor:
-    """The model of a model folder, or of a run folder's last finished run.
+    """A model by its name on the hub, or from the disk: a folder or file of others, or a run folder of ours.
 
-    `device=None` is the GPU if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes
-    pictures by Pillow to the last bit, which is slower.
+    A path that exists wins; a run folder stands for its last finished run. `device=None` is the GPU
+    if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes pictures by Pillow to the
+    last bit, which is slower. `revision`, `token` and `offline` are for the hub.
     """
     if preprocess not in METHODS:
         raise unknown("preprocess", preprocess, METHODS)
-    path, place = _existing(source), device_of(device)
+    place, path = device_of(device), Path(source)
+    if not path.exists():
+        path = fetch(_published(source), revision=revision, token=token, offline=offline)
     if is_ours(path):
         path = last_finished(path)
         module, card = load_model(path, device=place, dtype=dtype)
@@ -100,19 +107,17 @@ def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:
     return Tokenizer.load(given) if isinstance(given, (str, Path)) else given
 
 
-def _existing(source: str | Path) -> Path:
-    """The folder, or why there is none."""
-    path = Path(source)
-    if path.exists():
-        return path
-    system, _, preset = str(source).partition("/")
+def _published(source: str | Path) -> str:
+    """What may be a name on the hub, or why it is none."""
+    name = str(source)
+    system, _, preset = name.partition("/")
     if system in catalogue():
-        name = str(source) if preset in catalogue()[system].presets else f"{system}/{catalogue()[system].presets[0]}"
+        known = catalogue()[system].presets
         raise ValueError(
-            f"{str(source)!r} names a preset, which has no trained weights: "
-            f"chiasm.create({name!r}) builds it with random ones, and load takes a folder"
+            f"{name!r} names a preset, which has no trained weights: "
+            f"chiasm.create({f'{system}/{preset if preset in known else known[0]}'!r}) builds it with random ones, "
+            "and load takes a path, or a name on the hub"
         )
-    raise ValueError(
-        f"there is no folder {str(source)!r}; this version loads model folders and run folders from the disk, "
-        "and no weights from a hub"
-    )
+    if isinstance(source, Path):
+        raise ValueError(f"there is no {name}")  # noqa: TRY004 a wrong path, not a wrong type
+    return name

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -38,11 +38,15 @@ def fetch(name: str, *, revision: str | None = None, token: str | None = None, o
         raise ValueError(f"the hub has {name}, but no revision {revision!r} of it") from None
     except RepositoryNotFoundError:
         raise ValueError(
-            f"neither a folder nor the hub has {name!r}: look for a misspelling; a private model needs token="
+            f"there is no folder {name!r}, and the hub has no such model: look for a misspelling; "
+            "a private model needs token="
         ) from None
     except LocalEntryNotFoundError:
-        reason = "is not in the cache, and offline=True fetches nothing" if offline else "cannot be fetched: no network"
-        raise ValueError(f"{at} {reason}; fetch it once where there is a network, or pass a folder") from None
+        reason = "offline nothing is fetched" if offline or constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        raise ValueError(
+            f"there is no folder {name!r}, {at} is not in the hub's cache either, and {reason}: "
+            "fetch it once where there is a network, or pass a path"
+        ) from None
     except (HfHubHTTPError, OSError) as error:
         raise ValueError(f"{at} cannot be fetched: {str(error).splitlines()[0]}; the same call goes on") from error
     return folder
