@@ -86,8 +86,8 @@ def create(
 
 def _beside(path: Path) -> Path | None:
     """The tokenizer that came with the weights."""
-    place = (path if path.is_dir() else path.parent) / TOKENIZER
-    return place if place.is_file() else None
+    folder = path if path.is_dir() else path.parent
+    return next((folder / name for name in (TOKENIZER, "vocab.txt") if (folder / name).is_file()), None)
 
 
 def device_of(asked: torch.device | str | None) -> torch.device:
