@@ -152,7 +152,7 @@ def _wordpiece(pieces: Sequence[str]) -> Backend:
 def _bert(vocabulary: bytes) -> Backend:
     """BERT's uncased tokenizer over a list of its word pieces."""
     pieces = vocabulary.decode("utf-8").splitlines()
-    backend = Backend(models.WordPiece({piece: place for place, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    backend = Backend(models.WordPiece({piece: place for place, piece in enumerate(pieces)}))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix="##")
