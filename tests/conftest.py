@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test leaves this machine
+
 
 @pytest.fixture(scope="session")
 def on_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], list[Any]]:

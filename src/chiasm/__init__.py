@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chiasm.core.results import Answer, Caption, Match, Ranking
     from chiasm.data.clips import Both, Clip
     from chiasm.predictor.catalogue import SystemInfo, catalogue
+    from chiasm.predictor.export import export
     from chiasm.predictor.open import create, load
     from chiasm.predictor.verbs import Predictor
 
@@ -27,6 +28,7 @@ __all__ = [
     "SystemInfo",
     "catalogue",
     "create",
+    "export",
     "load",
 ]
 
@@ -43,6 +45,7 @@ _HOMES = {
     "SystemInfo": "chiasm.predictor.catalogue",
     "catalogue": "chiasm.predictor.catalogue",
     "create": "chiasm.predictor.open",
+    "export": "chiasm.predictor.export",
     "load": "chiasm.predictor.open",
 }
 

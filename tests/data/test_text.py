@@ -1,11 +1,13 @@
 """Cleaning as BLIP does it; tokens that decode to what they were, from the same files everywhere."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordPiece
+from transformers import BertTokenizer
 
 from chiasm.core.types import Markers, Text
 from chiasm.data.sources.chance import chance
@@ -163,7 +165,7 @@ def test_files_that_are_no_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no tokenizer"):
         Tokenizer.load(path)
     path.write_text(Backend(WordPiece({"[UNK]": 0, "[PAD]": 1})).to_str())
-    with pytest.raises(ValueError, match=r"lacks \[CLS\], \[SEP\], \[MASK\], \[DEC\], \[ENC\]; BLIP needs"):
+    with pytest.raises(ValueError, match=r"lacks \[CLS\], \[SEP\], \[MASK\]; BLIP needs"):
         Tokenizer.load(path)
 
 
@@ -172,3 +174,36 @@ def test_vocabularies_that_cannot_be() -> None:
         Tokenizer.train(["a"], vocab=50)
     with pytest.raises(ValueError, match="twice"):
         Tokenizer.builtin(["red", "red"])
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Any:
+    """A tokenizer of BERT's as `transformers` saves it."""
+    pieces = ["[PAD]", *(f"[unused{i}]" for i in range(3)), "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "circle"]
+    (tmp_path / "vocab.txt").write_text("\n".join([*pieces, "##s", "is", "##n", "t", "'", "!", "it", "don"]))
+    made = BertTokenizer.from_pretrained(tmp_path)
+    made.save_pretrained(tmp_path / "bert")
+    return made
+
+
+TEXTS = ["a red circle", "Red CIRCLES!", "isn't it a  red?", "", "rouge"]
+
+
+@pytest.mark.parametrize("name", ["bert/tokenizer.json", "vocab.txt"])
+def test_berts_own_vocabulary_gets_blips_two_tokens(bert: Any, name: str, tmp_path: Path) -> None:
+    ours = Tokenizer.load(tmp_path / name)
+    assert (ours.markers.dec, ours.markers.enc) == (len(bert), len(bert) + 1)
+    assert ours.vocab == len(bert) + 2
+    theirs = bert(TEXTS, padding=True)
+    assert ours.encode(TEXTS).ids.tolist() == theirs["input_ids"]
+    assert ours.encode(TEXTS).mask.int().tolist() == theirs["attention_mask"]
+    again = Tokenizer.load(ours.save(tmp_path / "own.json") or tmp_path / "own.json")
+    assert again.markers == ours.markers
+
+
+@pytest.mark.parametrize("name", ["bert/tokenizer.json", "vocab.txt"])
+def test_words_come_back_as_bert_writes_them(bert: Any, name: str, tmp_path: Path) -> None:
+    ours = Tokenizer.load(tmp_path / name)
+    for row in bert(TEXTS)["input_ids"]:
+        expected = bert.decode(row, skip_special_tokens=True)
+        assert ours.decode(row) == expected

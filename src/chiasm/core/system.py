@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import nn
 
+from chiasm.core.dialect import Layout
 from chiasm.core.stage import Stage
 
 
@@ -23,6 +24,7 @@ class System:
     paper: str
     presets: Mapping[str, Callable[[], Config]]
     stages: tuple[Stage, ...]
+    layouts: tuple[Layout, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""

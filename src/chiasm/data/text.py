@@ -17,7 +17,8 @@ from tokenizers import Tokenizer as Backend
 from chiasm.core.files import write_atomic
 from chiasm.core.types import Markers, Text
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "[ENC]")
+ADDED = ("[DEC]", "[ENC]")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ADDED)
 ASCII = "".join(sorted(set(string.ascii_lowercase + string.digits + string.punctuation)))
 INSIDE = re.compile(r"[\w'-]")  # what may follow another character within a word
 # Punctuation stands alone, but for hyphens and apostrophes inside a word: "medium-dark" decodes as it was.
@@ -50,12 +51,14 @@ def clean(text: str, *, max_words: int = 30) -> str:
 
 
 class Tokenizer:
-    """Words to ids and back, over any `tokenizer.json` that has BLIP's special tokens.
+    """Words to ids and back, over any `tokenizer.json` that has BERT's special tokens; BLIP's two are added.
 
     Text can never produce a special token, whatever it says.
     """
 
     def __init__(self, backend: Backend) -> None:
+        if not {*ADDED} & set(backend.get_vocab(with_added_tokens=True)):
+            backend.add_special_tokens([*ADDED])  # BERT's own vocabulary, to which BLIP adds them in this order
         pieces = backend.get_vocab(with_added_tokens=True)
         if missing := [name for name in SPECIAL if name not in pieces]:
             raise ValueError(f"the tokenizer lacks {', '.join(missing)}; BLIP needs all of {', '.join(SPECIAL)}")
@@ -88,9 +91,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read a `tokenizer.json`, ours or another's."""
+        """Read a `tokenizer.json`, ours or another's, or BERT's `vocab.txt`."""
         try:
-            return cls(Backend.from_buffer(Path(path).read_bytes()))
+            content = Path(path).read_bytes()
+            return cls(_bert(content) if Path(path).suffix == ".txt" else Backend.from_buffer(content))
         except OSError as error:
             raise ValueError(f"cannot read the tokenizer {path}: {error.strerror}") from error
         except ValueError as error:
@@ -142,6 +146,17 @@ def _wordpiece(pieces: Sequence[str]) -> Backend:
     )
     backend.decoder = decoders.WordPiece(prefix="##")
     backend.add_special_tokens(list(SPECIAL))
+    return backend
+
+
+def _bert(vocabulary: bytes) -> Backend:
+    """BERT's uncased tokenizer over a list of its word pieces."""
+    pieces = vocabulary.decode("utf-8").splitlines()
+    backend = Backend(models.WordPiece({piece: place for place, piece in enumerate(pieces)}))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece(prefix="##")
+    backend.add_special_tokens([name for name in SPECIAL if name in pieces])
     return backend
 
 

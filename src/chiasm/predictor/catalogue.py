@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from chiasm import systems
+from chiasm import systems as folder
 from chiasm.core.errors import unknown
 from chiasm.core.system import Config, System
 from chiasm.predictor.abilities import NEEDS, abilities
@@ -54,14 +54,14 @@ def catalogue() -> Mapping[str, SystemInfo]:
                 stages=tuple(stage.name for stage in system.stages),
                 weights=(),
             )
-            for name, system in _systems().items()
+            for name, system in systems().items()
         }
     )
 
 
 def config_of(name: str) -> Config:
     """The config of `system/preset`."""
-    presets = {f"{of}/{preset}": build for of, system in _systems().items() for preset, build in system.presets.items()}
+    presets = {f"{of}/{preset}": build for of, system in systems().items() for preset, build in system.presets.items()}
     if name not in presets:
         raise unknown("model", name, presets)
     return presets[name]()
@@ -78,10 +78,10 @@ def able(verb: str) -> list[str]:
 
 
 @cache
-def _systems() -> Mapping[str, System]:
+def systems() -> Mapping[str, System]:
     """The folder of systems is the list of them."""
-    names = sorted(module.name for module in pkgutil.iter_modules(systems.__path__))
-    return {name: vars(import_module(f"{systems.__name__}.{name}"))["SYSTEM"] for name in names}
+    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+    return {name: vars(import_module(f"{folder.__name__}.{name}"))["SYSTEM"] for name in names}
 
 
 @cache

@@ -12,8 +12,10 @@ from chiasm.data.images import Resize
 from chiasm.data.text import Tokenizer
 from chiasm.predictor.catalogue import catalogue, config_of
 from chiasm.predictor.parts import pixels_of
+from chiasm.predictor.published import read_published
 from chiasm.predictor.verbs import Predictor
-from chiasm.weights.folder import TOKENIZER, ModelCard, last_finished, load_model
+from chiasm.weights.folder import TOKENIZER, ModelCard, is_ours, last_finished, load_model
+from chiasm.weights.hub import fetch
 
 METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
@@ -32,23 +34,37 @@ def load(
     dtype: torch.dtype | None = None,
     preprocess: Literal["fast", "exact"] = "fast",
     tokenizer: str | Path | Tokenizer | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    offline: bool = False,
 ) -> Predictor:
-    """The model of a model folder, or of a run folder's last finished run.
+    """A model by its name on the hub, or from the disk: a folder or file of others, or a run folder of ours.
 
-    `device=None` is the GPU if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes
-    pictures by Pillow to the last bit, which is slower.
+    A path that exists wins; a run folder stands for its last finished run. `device=None` is the GPU
+    if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes pictures by Pillow to the
+    last bit, which is slower. `revision`, `token` and `offline` are for the hub.
     """
     if preprocess not in METHODS:
         raise unknown("preprocess", preprocess, METHODS)
-    folder = located(source)
-    module, card = load_model(folder, device=device_of(device), dtype=dtype)
-    words = _tokenizer(folder / TOKENIZER if tokenizer is None else tokenizer)
-    return Predictor(module, card, words, method=METHODS[preprocess])
+    place = device_of(device)
+    path = located(source, revision=revision, token=token, offline=offline)
+    if is_ours(path):
+        module, card = load_model(path, device=place, dtype=dtype)
+    else:
+        module, card = read_published(path)
+        module = module.to(device=place, dtype=dtype)
+    words = tokenizer if tokenizer is not None else _beside(path)
+    return Predictor(module, card, _tokenizer(words), method=METHODS[preprocess])
 
 
-def located(source: str | Path) -> Path:
-    """Where the model lies that `load` would open; raises if there is none."""
-    return last_finished(_existing(source))
+def located(
+    source: str | Path, *, revision: str | None = None, token: str | None = None, offline: bool = False
+) -> Path:
+    """Where the model lies that `load` would open, fetched if it has to be; raises if there is none."""
+    path = Path(source)
+    if not path.exists():
+        path = fetch(_published(source), revision=revision, token=token, offline=offline)
+    return last_finished(path) if is_ours(path) else path
 
 
 def create(
@@ -76,6 +92,12 @@ def create(
     return Predictor(module.to(device=device_of(device), dtype=dtype), card, words)
 
 
+def _beside(path: Path) -> Path | None:
+    """The tokenizer that came with the weights."""
+    folder = path if path.is_dir() else path.parent
+    return next((folder / name for name in (TOKENIZER, "vocab.txt") if (folder / name).is_file()), None)
+
+
 def device_of(asked: torch.device | str | None) -> torch.device:
     """What was asked for, if it is there; the GPU where there is one, if nothing was."""
     if asked is None:
@@ -98,21 +120,17 @@ def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:
     return Tokenizer.load(given) if isinstance(given, (str, Path)) else given
 
 
-def _existing(source: str | Path) -> Path:
-    """The folder, or why there is none."""
-    path = Path(source)
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise ValueError(f"{source} is a file, but this version loads folders: a model folder, or one that runs made")
-    system, _, preset = str(source).partition("/")
+def _published(source: str | Path) -> str:
+    """What may be a name on the hub, or why it is none."""
+    name = str(source)
+    system, _, preset = name.partition("/")
     if system in catalogue():
-        name = str(source) if preset in catalogue()[system].presets else f"{system}/{catalogue()[system].presets[0]}"
+        known = catalogue()[system].presets
         raise ValueError(
-            f"{str(source)!r} names a preset, which has no trained weights: "
-            f"chiasm.create({name!r}) builds it with random ones, and load takes a folder"
+            f"{name!r} names a preset, which has no trained weights: "
+            f"chiasm.create({f'{system}/{preset if preset in known else known[0]}'!r}) builds it with random ones, "
+            "and load takes a path, or a name on the hub"
         )
-    raise ValueError(
-        f"there is no folder {str(source)!r}; this version loads model folders and run folders from the disk, "
-        "and no weights from a hub"
-    )
+    if isinstance(source, Path):
+        raise ValueError(f"there is no {name}")  # noqa: TRY004 a wrong path, not a wrong type
+    return name

@@ -65,6 +65,11 @@ class Predictor:
         return self._reader.tokenizer
 
     @property
+    def has_tokenizer(self) -> bool:
+        """Whether texts can be read and written; pictures always can be seen."""
+        return self._reader.words is not None
+
+    @property
     def device(self) -> torch.device:
         return self._reader.weight.device
 

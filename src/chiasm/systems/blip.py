@@ -18,6 +18,7 @@ from chiasm.archetypes.med import MED, Captioner, Retriever
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Markers
+from chiasm.layouts import blip_hf, blip_lavis
 from chiasm.nn.bert import Bert
 from chiasm.nn.reading import TwoPictures
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
@@ -90,6 +91,7 @@ def _sized(vision: ViT.Config, image: int | None) -> ViT.Config:
 
 SYSTEM = System(
     paper="arXiv:2201.12086",
+    layouts=(*blip_hf.LAYOUTS, *blip_lavis.LAYOUTS),
     presets={
         "tiny": tiny,
         "tiny-caption": lambda: captioner(tiny()),

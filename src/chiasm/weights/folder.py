@@ -65,7 +65,7 @@ def load_model(
     """The module of a model folder, in eval mode, and its card; `dtype=None` keeps the file's."""
     card = read_card(folder)
     try:
-        module = _skeleton(card.config)
+        module = skeleton(card.config)
     except (RuntimeError, ArithmeticError, AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} describes what cannot be built: {error}") from error
     assign(module, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
@@ -104,6 +104,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a path is for `last_finished`, a model folder or one of runs; what others publish is not."""
+    if path.is_file():
+        return False
+    if (path / CONFIG).is_file():
+        return "format" in _read_json(path / CONFIG)
+    return not any(file.suffix in {".safetensors", ".bin", ".pth"} for file in path.iterdir())
+
+
 def last_finished(folder: Path) -> Path:
     """The model folder that `folder` stands for: itself, or that of its last finished run."""
     if (folder / CONFIG).is_file():
@@ -129,7 +138,7 @@ def _number(run: Path) -> int:
     return int(run.name.partition("-")[0])
 
 
-def _skeleton(config: Config) -> nn.Module:
+def skeleton(config: Config) -> nn.Module:
     """The module without its weights, which are about to come; the caller's random state is kept."""
     with torch.device("meta"):
         module = config.build()

@@ -1,0 +1,1 @@
+"""Published forms of our graphs: how to recognise, read and write them."""

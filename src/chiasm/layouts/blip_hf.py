@@ -1,0 +1,129 @@
+"""BLIP as `transformers` has it: one class a head, `config.json` beside the weights.
+
+What a config leaves out has the default of `transformers` 5 (BlipTextConfig, BlipVisionConfig),
+which is not always BLIP's own: eight heads for twelve, 1e-5 for 1e-6, no smoothing for 0.1.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chiasm.archetypes.med import Captioner
+from chiasm.core.dialect import Found, Layout, Rule, mount
+from chiasm.core.types import Markers
+from chiasm.nn.bert import Bert
+from chiasm.nn.vit import PatchStem, ViT
+from chiasm.weights.dialects import bert, vit
+
+TEXT: Mapping[str, Any] = {
+    "vocab_size": 30_524, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 8,
+    "intermediate_size": 3072, "max_position_embeddings": 512, "encoder_hidden_size": 768, "layer_norm_eps": 1e-12,
+    "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "hidden_act": "gelu", "bos_token_id": 30_522,
+    "sep_token_id": 102, "pad_token_id": 0, "label_smoothing": 0.0,
+}  # fmt: skip
+VISION: Mapping[str, Any] = {
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+    "image_size": 384, "patch_size": 16, "layer_norm_eps": 1e-5, "attention_dropout": 0.0, "hidden_act": "gelu",
+}  # fmt: skip
+FIXED: Mapping[str, Any] = {"hidden_act": "gelu", "attention_dropout": 0.0}  # there is nothing else in ours
+
+
+def _is(architecture: str) -> Callable[[Found], bool]:
+    return lambda found: architecture in found.config.get("architectures", ())
+
+
+def _settings(found: Found, part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """A part's config with its defaults; raises where it asks for what our part does not do."""
+    settings = {**usual, **found.config.get(part, {})}
+    if settings["intermediate_size"] != 4 * settings["hidden_size"]:
+        raise ValueError(
+            f"{part} has an MLP of {settings['intermediate_size']}, but BLIP's is 4 x {settings['hidden_size']} wide"
+        )
+    for name, value in FIXED.items():
+        if settings.get(name, value) != value:
+            raise ValueError(f"{part} has {name} {settings[name]!r}, but chiasm's BLIP has {value!r}")
+    return settings
+
+
+def _vision(found: Found) -> ViT.Config:
+    theirs = _settings(found, "vision_config", VISION)
+    return ViT.Config(
+        dim=theirs["hidden_size"],
+        depth=theirs["num_hidden_layers"],
+        heads=theirs["num_attention_heads"],
+        image=theirs["image_size"],
+        stem=PatchStem(patch=theirs["patch_size"]),
+        eps=theirs["layer_norm_eps"],
+    )
+
+
+def _text(found: Found) -> Bert.Config:
+    theirs = _settings(found, "text_config", TEXT)
+    return Bert.Config(
+        vocab=theirs["vocab_size"],
+        image_dim=theirs["encoder_hidden_size"],
+        dim=theirs["hidden_size"],
+        depth=theirs["num_hidden_layers"],
+        heads=theirs["num_attention_heads"],
+        reads=tuple(range(theirs["num_hidden_layers"])),
+        max_len=theirs["max_position_embeddings"],
+        dropout=float(theirs["hidden_dropout_prob"]),
+        eps=theirs["layer_norm_eps"],
+    )
+
+
+def _markers(found: Found) -> Markers:
+    theirs = _settings(found, "text_config", TEXT)
+    dec = theirs["bos_token_id"]
+    return Markers(
+        pad=theirs["pad_token_id"], cls=101, sep=theirs["sep_token_id"], mask=103, dec=dec, enc=dec + 1
+    )  # [CLS] and [MASK] as in BERT: their configs do not say
+
+
+def _read_captioner(found: Found) -> Captioner.Config:
+    return Captioner.Config(vision=_vision(found), text=_text(found), markers=_markers(found))
+
+
+def _write(vision: ViT.Config, text: Bert.Config, markers: Markers, architecture: str) -> Mapping[str, Any]:
+    if not isinstance(vision.stem, PatchStem):
+        raise ValueError(f"transformers' BLIP cuts pictures into patches and has no {type(vision.stem).__name__}")  # noqa: TRY004 a wrong value, not a wrong type
+    if text.reads != tuple(range(text.depth)):
+        raise ValueError(f"transformers' BLIP reads the picture in all {text.depth} layers, ours in {text.reads}")
+    tokens = {"bos_token_id": markers.dec, "eos_token_id": markers.sep, "pad_token_id": markers.pad}
+    return {
+        "architectures": [architecture],
+        "model_type": "blip",
+        "text_config": {
+            "model_type": "blip_text_model", "vocab_size": text.vocab, "hidden_size": text.dim,
+            "num_hidden_layers": text.depth, "num_attention_heads": text.heads, "intermediate_size": 4 * text.dim,
+            "max_position_embeddings": text.max_len, "encoder_hidden_size": text.image_dim,
+            "layer_norm_eps": text.eps, "hidden_dropout_prob": text.dropout,
+            "attention_probs_dropout_prob": text.dropout, "sep_token_id": markers.sep, "is_decoder": True, **tokens,
+        },
+        "vision_config": {
+            "model_type": "blip_vision_model", "hidden_size": vision.dim, "num_hidden_layers": vision.depth,
+            "num_attention_heads": vision.heads, "intermediate_size": 4 * vision.dim, "image_size": vision.image,
+            "patch_size": vision.stem.patch, "layer_norm_eps": vision.eps,
+        },
+    }  # fmt: skip
+
+
+def _write_captioner(cfg: Captioner.Config) -> Mapping[str, Any]:
+    return _write(cfg.vision, cfg.text, cfg.markers, "BlipForConditionalGeneration")
+
+
+SEES: tuple[Rule, ...] = mount(vit.TRANSFORMERS, theirs="vision_model.", ours="vision.")
+WRITES: tuple[Rule, ...] = (
+    *mount(bert.BERT, theirs="text_decoder.bert.", ours="decoder."),
+    *mount(bert.WORD_HEAD, theirs="text_decoder.", ours="word_head."),
+)
+
+LAYOUTS = (
+    Layout(
+        format="hf",
+        graph=Captioner.Config,
+        fits=_is("BlipForConditionalGeneration"),
+        read=_read_captioner,
+        write=_write_captioner,
+        rules=(*SEES, *WRITES),
+    ),
+)

@@ -1,0 +1,134 @@
+"""Tensors out of files that others wrote: safetensors, in one piece or sharded, and pickles that hold nothing else.
+
+folder/   config.json   model.safetensors | model.safetensors.index.json + shards | pytorch_model.bin
+file      *.safetensors | *.pth *.pt *.bin *.ckpt
+
+Tensors are mapped into memory, not read, wherever the format allows it.
+"""
+
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from chiasm.core.dialect import Found
+from chiasm.weights.folder import CONFIG, WEIGHTS, read_tensors
+
+INDEX = f"{WEIGHTS}.index.json"
+PICKLES = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
+PICKLED = {".pth", ".pt", ".bin", ".ckpt"}
+INSIDE = ("model", "state_dict", "model_state_dict", "module")  # where training scripts put the weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """What a file or folder of others holds; `config` is its `config.json`, or None where there is none."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any] | None
+
+    @property
+    def found(self) -> Found:
+        """All but the numbers."""
+        return Found(
+            config=self.config or {}, shapes={name: tuple(value.shape) for name, value in self.tensors.items()}
+        )
+
+
+def read_foreign(path: Path) -> Foreign:
+    """Everything in `path`; raises a sentence where nothing can be read, or more than tensors would have to be."""
+    if path.is_file():
+        return Foreign(path=path, tensors=_tensors(path), config=_config(path.parent / CONFIG))
+    shards = _shards(path)
+    tensors: dict[str, Tensor] = {}
+    for shard in shards:
+        tensors |= _tensors(shard)
+    return Foreign(path=path, tensors=tensors, config=_config(path / CONFIG))
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The files that a folder's weights lie in."""
+    if (folder / INDEX).is_file():
+        names = _json(folder / INDEX).get("weight_map", {})
+        files = sorted({folder / str(name) for name in names.values()})
+        if absent := [file.name for file in files if not file.is_file()]:
+            raise ValueError(f"{folder} is incomplete: its index names {', '.join(absent)}; fetch the folder again")
+        return files
+    for name in (WEIGHTS, *PICKLES):
+        if (folder / name).is_file():
+            return [folder / name]
+    if len(single := [file for file in sorted(folder.iterdir()) if file.suffix in PICKLED]) == 1:
+        return single
+    raise ValueError(f"{folder} holds no weights: looked for {WEIGHTS}, {INDEX} and {', '.join(PICKLES)}")
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    if path.suffix not in PICKLED:
+        raise ValueError(f"{path} is no file of weights: chiasm reads .safetensors and {', '.join(sorted(PICKLED))}")
+    return _named(_unpickled(path), path)
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a TorchScript archive, which raises just after
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:
+        raise ValueError(_refused(path, "torch.load(name, weights_only=False, map_location='cpu')")) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+        if "TorchScript" in str(error):  # OpenAI's CLIP
+            raise ValueError(_refused(path, "torch.jit.load(name, map_location='cpu').state_dict()")) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is damaged, or no file of torch's: {reason}") from error
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether torch wrote it since version 1.6; only then can it be mapped."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _refused(path: Path, opened: str) -> str:
+    code = f"import torch; name = '{path.name}'; found = {opened}; torch.save(dict(found.get('model', found)), 'w.pth')"
+    return (
+        f"{path} holds more than tensors, and to read it would run whatever code is in it; "
+        f'if you trust it, convert it once by: python -c "{code}"'
+    )
+
+
+def _named(found: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors by name, wherever in the file they are."""
+    for inside in INSIDE:
+        if isinstance(found, dict) and isinstance(found.get(inside), dict):
+            found = cast(dict[str, Any], found[inside])
+            break
+    values: Mapping[Any, Any] = cast(dict[Any, Any], found) if isinstance(found, dict) else {}
+    tensors = {str(name): value for name, value in values.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(f"{path} holds no tensors by name")
+    prefix = "module."  # what DistributedDataParallel adds
+    every = all(name.startswith(prefix) for name in tensors)
+    return {name.removeprefix(prefix): value for name, value in tensors.items()} if every else tensors
+
+
+def _config(path: Path) -> Mapping[str, Any] | None:
+    return _json(path) if path.is_file() else None
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")  # noqa: TRY004 data of others
+    return cast(Mapping[str, Any], found)

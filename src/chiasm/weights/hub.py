@@ -1,0 +1,60 @@
+"""Weights by their name on the Hugging Face hub: fetched once, kept in its cache, resumed where it broke off."""
+
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+ABOUT = ("*.json", "*.txt")  # configs, and vocabularies that have no tokenizer.json
+SAFE, PICKLED = "*.safetensors", "*.bin"
+
+
+def fetch(name: str, *, revision: str | None = None, token: str | None = None, offline: bool = False) -> Path:
+    """The folder of a model's files; pickles only where there are no safetensors.
+
+    `revision` is a branch, tag or commit. `offline` looks into the cache and nowhere else.
+    """
+    at = f"{name} at revision {revision}" if revision else name
+    try:
+        folder = _snapshot(name, SAFE, revision=revision, token=token, offline=offline)
+        if not any(folder.glob(SAFE)):
+            folder = _snapshot(name, PICKLED, revision=revision, token=token, offline=offline)
+    except HFValidationError:
+        raise ValueError(
+            f"{name!r} is neither a path that exists nor a name such as 'owner/model' on the hub"
+        ) from None
+    except GatedRepoError:
+        raise ValueError(
+            f"{at} asks you to accept its terms on its page; then pass a token of yours as token="
+        ) from None
+    except RevisionNotFoundError:
+        raise ValueError(f"the hub has {name}, but no revision {revision!r} of it") from None
+    except RepositoryNotFoundError:
+        raise ValueError(
+            f"there is no folder {name!r}, and the hub has no such model: look for a misspelling; "
+            "a private model needs token="
+        ) from None
+    except LocalEntryNotFoundError:
+        reason = "offline nothing is fetched" if offline or constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        raise ValueError(
+            f"there is no folder {name!r}, {at} is not in the hub's cache either, and {reason}: "
+            "fetch it once where there is a network, or pass a path"
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        raise ValueError(f"{at} cannot be fetched: {str(error).splitlines()[0]}; the same call goes on") from error
+    return folder
+
+
+def _snapshot(name: str, weights: str, *, revision: str | None, token: str | None, offline: bool) -> Path:
+    return Path(
+        snapshot_download(
+            name, revision=revision, token=token, local_files_only=offline, allow_patterns=[*ABOUT, weights]
+        )
+    )

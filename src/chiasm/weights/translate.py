@@ -1,0 +1,131 @@
+"""Carry out a dialect's rules: their tensors under our names, and ours under theirs, bit for bit."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from chiasm.core.dialect import Drop, Rename, Rule, Split, Tied, Transform
+
+NUMBERS = ("i", "j")  # what stands in braces
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """A path with numbers in it: matches a name that is the path or below it, and can be filled in again."""
+
+    path: str
+    regex: re.Pattern[str]
+
+    @staticmethod
+    def of(path: str) -> "_Pattern":
+        escaped = re.escape(path)
+        for number in NUMBERS:
+            escaped = escaped.replace(re.escape(f"{{{number}}}"), rf"(?P<{number}>\d+)", 1)
+            escaped = escaped.replace(re.escape(f"{{{number}}}"), f"(?P={number})")
+        return _Pattern(path, re.compile(rf"{escaped}(?P<rest>\..*)?"))
+
+    def match(self, name: str) -> "Callable[[str], str] | None":
+        """Fills another path with the numbers and the rest of `name`; None where it is not ours."""
+        found = self.regex.fullmatch(name)
+        if found is None:
+            return None
+        values = found.groupdict()
+        rest = values.pop("rest") or ""
+
+        def fill(path: str) -> str:
+            for number, value in values.items():
+                path = path.replace(f"{{{number}}}", value)
+            return path + rest
+
+        return fill
+
+
+def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
+    """Their tensors under our names; raises unless every one of them is claimed exactly once."""
+    table = [(_Pattern.of(rule.theirs), rule) for rule in rules]
+    found: dict[str, Tensor] = {}
+    strange: list[str] = []
+    for name, value in values.items():
+        claims = [(fill, rule) for pattern, rule in table if (fill := pattern.match(name)) is not None]
+        if len(claims) > 1:
+            raise ValueError(f"{name} in {source} is claimed by {' and '.join(str(rule) for _, rule in claims)}")
+        if not claims:
+            strange.append(name)
+            continue
+        fill, rule = claims[0]
+        for ours, tensor in _read(rule, fill, value, values, source=f"{name} in {source}"):
+            if ours in found:
+                raise ValueError(f"{source} holds {ours} twice, the second time as {name}")
+            found[ours] = tensor
+    if strange:
+        raise ValueError(f"{source} holds tensors that this layout does not know: {', '.join(sorted(strange))}")
+    return found
+
+
+def untranslate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
+    """Our tensors under their names: the inverse of `translate`, but for what it drops."""
+    written: dict[str, Tensor] = {}
+    left = set(values)
+    for rule in rules:
+        if isinstance(rule, (Drop, Tied)):
+            continue
+        for theirs, ours in _homes(rule, values):
+            if absent := [name for name in ours if name not in left]:
+                raise ValueError(f"{source} lacks {', '.join(absent)}, or two rules write it, the last one {rule}")
+            left.difference_update(ours)
+            written[theirs] = _write(rule, [values[name] for name in ours])
+    if left:
+        raise ValueError(f"{source} holds what this layout has no name for: {', '.join(sorted(left))}")
+    for rule in rules:
+        if isinstance(rule, Tied):
+            written |= _copies(rule, written)
+    return written
+
+
+def _homes(rule: Rename | Split | Transform, values: Mapping[str, Tensor]) -> Iterator[tuple[str, list[str]]]:
+    """Names that the rule writes, and what of ours goes into each."""
+    first, *more = rule.ours if isinstance(rule, Split) else (rule.ours,)
+    pattern = _Pattern.of(first)
+    for name in values:
+        fill = pattern.match(name)
+        if fill is not None:
+            yield fill(rule.theirs), [name, *map(fill, more)]
+
+
+def _read(
+    rule: Rule, fill: Callable[[str], str], value: Tensor, values: Mapping[str, Tensor], *, source: str
+) -> Iterator[tuple[str, Tensor]]:
+    match rule:
+        case Rename():
+            yield fill(rule.ours), value
+        case Transform():
+            yield fill(rule.ours), rule.forward(value)
+        case Split():
+            if len(value) % len(rule.ours):
+                raise ValueError(f"{source} has {len(value)} rows, which do not make {len(rule.ours)} equal parts")
+            yield from zip(map(fill, rule.ours), value.chunk(len(rule.ours)), strict=True)
+        case Tied():
+            same = values.get(fill(rule.same))
+            if same is not None and not torch.equal(same, value):
+                raise ValueError(f"{source} should equal {fill(rule.same)}, but differs: their weights are not shared")
+        case Drop():
+            pass
+
+
+def _write(rule: Rename | Split | Transform, values: list[Tensor]) -> Tensor:
+    match rule:
+        case Rename():
+            return values[0]
+        case Transform():
+            return rule.inverse(values[0])
+        case Split():
+            return torch.cat(values)
+
+
+def _copies(rule: Tied, written: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    pattern = _Pattern.of(rule.same)
+    fills = {name: fill for name in written if (fill := pattern.match(name)) is not None}
+    return {fill(rule.theirs): written[name] for name, fill in fills.items()}
