@@ -45,7 +45,7 @@ from chiasm.weights.folder import load_model
 BATCH, VOCAB, SHARD = 64, 512, 500
 PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
 TRAINED = ("filter", "captioner", "both")  # rows of the table that need CapFilt first
-PRETRAIN, CAPTION, RETRIEVE = blip.SYSTEM.stages
+PRETRAIN, CAPTION, RETRIEVE = map(blip.SYSTEM.stage, ("pretrain", "caption", "retrieve"))
 # one model for both jobs, as table 4 tries it: fine-tuned on all losses at once
 TOGETHER = replace(PRETRAIN, name="together", inherit={"": ""})
 

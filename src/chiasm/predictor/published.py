@@ -1,6 +1,5 @@
 """Models that others published: recognised by config and names, and read into our graphs."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from chiasm.core.dialect import Found, Layout
+from chiasm.core.files import read_record
 from chiasm.core.system import Config, System
 from chiasm.core.types import Pixels
 from chiasm.predictor.catalogue import systems
@@ -62,8 +62,8 @@ def _pixels(path: Path, config: Config) -> Pixels:
     place = (path if path.is_dir() else path.parent) / PREPROCESSOR
     if not place.is_file():
         return usual
+    said = read_record(place)
     try:
-        said: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         mean, std = said.get("image_mean", usual.mean), said.get("image_std", usual.std)
         return Pixels(size=usual.size, mean=_three(mean), std=_three(std))
     except (ValueError, TypeError) as error:

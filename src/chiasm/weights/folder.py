@@ -109,7 +109,7 @@ def is_ours(path: Path) -> bool:
     if path.is_file():
         return False
     if (path / CONFIG).is_file():
-        return "format" in _read_json(path / CONFIG)
+        return "format" in read_record(path / CONFIG)
     return not any(file.suffix in {".safetensors", ".bin", ".pth"} for file in path.iterdir())
 
 

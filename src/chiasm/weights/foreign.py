@@ -6,7 +6,6 @@ file      *.safetensors | *.pth *.pt *.bin *.ckpt
 Tensors are mapped into memory, not read, wherever the format allows it.
 """
 
-import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from chiasm.core.dialect import Found
+from chiasm.core.files import read_record
 from chiasm.weights.folder import CONFIG, WEIGHTS, read_tensors
 
 INDEX = f"{WEIGHTS}.index.json"
@@ -56,7 +56,7 @@ def read_foreign(path: Path) -> Foreign:
 def _shards(folder: Path) -> list[Path]:
     """The files that a folder's weights lie in."""
     if (folder / INDEX).is_file():
-        names = _json(folder / INDEX).get("weight_map", {})
+        names = read_record(folder / INDEX).get("weight_map", {})
         files = sorted({folder / str(name) for name in names.values()})
         if absent := [file.name for file in files if not file.is_file()]:
             raise ValueError(f"{folder} is incomplete: its index names {', '.join(absent)}; fetch the folder again")
@@ -121,14 +121,4 @@ def _named(found: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _config(path: Path) -> Mapping[str, Any] | None:
-    return _json(path) if path.is_file() else None
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object")  # noqa: TRY004 data of others
-    return cast(Mapping[str, Any], found)
+    return read_record(path) if path.is_file() else None
