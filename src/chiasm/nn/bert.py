@@ -52,7 +52,7 @@ class BertLayer(nn.Module):
         self.read = PostNorm(read, cfg.dim, eps=cfg.eps, dropout=cfg.dropout) if layer in cfg.reads else None
         self.think = PostNorm(MLP(cfg.dim, 4 * cfg.dim), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
 
-    def recall(self, image: Float[Tensor, "b p c"], present: Bool[Tensor, "b p"] | None) -> KV | None:
+    def recall(self, image: Float[Tensor, "b p c"], present: Bool[Tensor, "b p"] | None = None) -> KV | None:
         """The picture's keys and values for this layer."""
         return None if self.read is None else self.read.f.remember(image, present)
 
