@@ -31,7 +31,7 @@ def go(folder: Path, workers: int) -> Summary:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All that counts: who dies while noting a failure leaves a `.part`, which only another failure would write again."""
+    """All that counts: who dies while noting a failure leaves a `.part`, which no later success writes again."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".part"}
 
 
