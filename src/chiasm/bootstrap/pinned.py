@@ -33,7 +33,7 @@ def read_as(kind: type[Kind], path: Path) -> Kind:
         raise ValueError(f"{path} is damaged, or of another version of chiasm: look at {', '.join(odd)}")
     for name, hint in hints.items():
         if not isinstance(record[name], get_origin(hint) or hint):
-            raise ValueError(f"{path} is damaged: {name} cannot be {record[name]!r}")  # noqa: TRY004 as there
+            raise ValueError(f"{path} is damaged: {name} cannot be {record[name]!r}")
     return kind(**record)
 
 

@@ -50,7 +50,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}; {MEND}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is damaged: it holds no JSON object; {MEND}")  # noqa: TRY004 no caller's mistake
+        raise ValueError(f"{path} is damaged: it holds no JSON object; {MEND}")
     return record
 
 

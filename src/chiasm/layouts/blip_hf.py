@@ -85,7 +85,7 @@ def _read_captioner(found: Found) -> Captioner.Config:
 
 def _write(vision: ViT.Config, text: Bert.Config, markers: Markers, architecture: str) -> Mapping[str, Any]:
     if not isinstance(vision.stem, PatchStem):
-        raise ValueError(f"transformers' BLIP cuts pictures into patches and has no {type(vision.stem).__name__}")  # noqa: TRY004 a wrong value, not a wrong type
+        raise ValueError(f"transformers' BLIP cuts pictures into patches and has no {type(vision.stem).__name__}")
     if text.reads != tuple(range(text.depth)):
         raise ValueError(f"transformers' BLIP reads the picture in all {text.depth} layers, ours in {text.reads}")
     tokens = {"bos_token_id": markers.dec, "eos_token_id": markers.sep, "pad_token_id": markers.pad}

@@ -132,5 +132,5 @@ def _published(source: str | Path) -> str:
             "and load takes a path, or a name on the hub"
         )
     if isinstance(source, Path):
-        raise ValueError(f"there is no {name}")  # noqa: TRY004 a wrong path, not a wrong type
+        raise ValueError(f"there is no {name}")
     return name

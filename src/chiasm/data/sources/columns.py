@@ -40,7 +40,7 @@ def tags_of(record: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError):
         told = None
     if not isinstance(told, dict):
-        raise ValueError("tags are no JSON object")  # noqa: TRY004 data of others, not a caller's mistake
+        raise ValueError("tags are no JSON object")
     known = {"id", "tags", *TEXT_KEYS, *PICTURE}
     return {key: value for key, value in record.items() if key not in known and value is not None} | told
 

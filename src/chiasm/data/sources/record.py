@@ -61,7 +61,7 @@ def parsed(content: bytes) -> dict[str, Any]:
     """A JSON object."""
     entry = parsed_json(content)
     if not isinstance(entry, dict):
-        raise ValueError("JSON, but no object")  # noqa: TRY004 data of others, not a caller's mistake
+        raise ValueError("JSON, but no object")
     return entry
 
 
