@@ -16,7 +16,7 @@ from chiasm.data.text import Tokenizer
 from chiasm.systems import albef
 from chiasm.training.run import Run
 
-PRETRAIN, RETRIEVE = albef.SYSTEM.stages
+PRETRAIN, RETRIEVE = map(albef.SYSTEM.stage, ("pretrain", "retrieve"))
 SLOW = 0.1  # the temperature's share of the learning rate, which is large here: docs/demo.md
 
 
