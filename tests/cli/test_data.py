@@ -43,7 +43,7 @@ def test_two_runs_write_the_same_page(call: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ("data", 2, "step of data"),
+        ("data", 2, "needs a step: inspect"),
         ("data inspct x", 2, "did you mean 'inspect'?"),
         ("data inspect", 2, "SOURCE"),
         ("data inspect nowhere", 1, "nowhere does not exist"),

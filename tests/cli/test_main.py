@@ -23,6 +23,14 @@ def test_help_lists_every_command(call: Call) -> None:
     assert call("--version").out == f"chiasm {chiasm.__version__}\n"
 
 
+def test_a_group_lists_its_steps(call: Call) -> None:
+    done = call("data", "--help")
+    assert done.code == 0
+    assert "data inspect" in done.out
+    assert "demo" not in done.out
+    assert call("data").err == "chiasm: chiasm data needs a step: inspect; chiasm data --help tells more\n"
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
 def test_every_command_has_help(call: Call, name: str) -> None:
     said = call(*name.split(), "--help")

@@ -65,6 +65,8 @@ def test_the_whole_experiment_on_a_handful(*, ablations: bool, tmp_path: Path, m
     for model in ("pretrain", "train-both"):
         assert chiasm.load(tmp_path / "demo" / "seed-0" / model).caption(np.zeros((32, 32, 3), dtype=np.uint8))
     assert len(open_source(tmp_path / "demo" / "seed-0" / "clean")) == both.pairs.web + both.pairs.synthetic + 20
+    shown = sorted((tmp_path / "demo" / "pictures").iterdir())
+    assert len(chiasm.load(tmp_path / "demo" / "seed-0" / "train-both").caption(shown)) == len(shown) > 1
     first = report.read_bytes()
     assert experiment.run(asked).read_bytes() == first
 

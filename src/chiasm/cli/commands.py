@@ -73,7 +73,9 @@ def find(words: Sequence[str]) -> tuple[str, list[str]]:
             _check_step(name, rest)
             return name, rest
     if steps := [name.removeprefix(f"{words[0]} ") for name in COMMANDS if name.startswith(f"{words[0]} ")]:
-        raise UsageError(unknown(f"step of {words[0]}", " ".join(words[1:2]), steps))
+        if len(words) == 1:
+            raise UsageError(f"chiasm {words[0]} needs a step: {', '.join(steps)}; chiasm {words[0]} --help tells more")
+        raise UsageError(unknown(f"step of {words[0]}", words[1], steps))
     raise UsageError(unknown("command", words[0], (name for name in COMMANDS if " " not in name)))
 
 
@@ -84,16 +86,22 @@ def _check_step(name: str, rest: Sequence[str]) -> None:
         raise UsageError(unknown(f"step of {name}", rest[0], steps))
 
 
-def overview() -> str:
-    """What `chiasm --help` says."""
-    width = max(map(len, COMMANDS))
+def is_group(name: str) -> bool:
+    """Whether there are steps of that name, and nothing that it does by itself."""
+    return name not in COMMANDS and any(command.startswith(f"{name} ") for command in COMMANDS)
+
+
+def overview(group: str = "") -> str:
+    """What `chiasm --help` says, or `chiasm GROUP --help`."""
+    shown = {name: command for name, command in COMMANDS.items() if name.startswith(group)}
+    width = max(map(len, shown))
     return "\n".join(
         [
             "usage: chiasm COMMAND ...",
             "",
             "Learn from pictures and the noisy words around them.",
             "",
-            *(f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()),
+            *(f"  {name:{width}}  {command.summary}" for name, command in shown.items()),
             "",
             "chiasm COMMAND --help tells its options, chiasm --version the version; --debug shows where errors arise.",
         ]

@@ -16,3 +16,5 @@ def demo(asked: DemoOptions) -> None:
         report = run(asked, on_event)
     print(f"report: {report}")
     print(f"models: {asked.out / 'seed-0'}/*, each of them a MODEL for chiasm caption, match, classify and embed")
+    if (shown := asked.out / "pictures").is_dir():
+        print(f"try:    chiasm caption {asked.out / 'seed-0' / 'train-both'} {shown}")

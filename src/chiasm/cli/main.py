@@ -12,9 +12,10 @@ from importlib import import_module
 from typing import Any
 
 import chiasm
-from chiasm.cli.commands import COMMANDS, find, overview
+from chiasm.cli.commands import COMMANDS, find, is_group, overview
 from chiasm.cli.errors import LeftOutError, UsageError, one_line
 
+HELP = {"--help", "-h", "help"}
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has left
 
 
@@ -53,8 +54,10 @@ def resolve(where: str) -> Any:
 def _do(words: list[str]) -> None:
     if not words:
         raise UsageError("no command was given; chiasm --help lists them")
-    if words[0] in {"--help", "-h", "help"}:
+    if words[0] in HELP:
         print(overview())
+    elif is_group(words[0]) and words[1:2] and words[1] in HELP:
+        print(overview(words[0]))
     elif words[0] == "--version":
         print(f"chiasm {chiasm.__version__}")
     else:

@@ -1,11 +1,13 @@
 """The whole demo: do the steps, gather what they found, write the report."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from chiasm.bootstrap.pinned import pin
 from chiasm.core.files import read_record, write_atomic
+from chiasm.data.writers import encoded
 from chiasm.demo.ablations import ablations
 from chiasm.demo.judge import judge
 from chiasm.demo.options import DemoOptions
@@ -18,6 +20,7 @@ from chiasm.report.curves import Points, read_curves
 from chiasm.training.loop import METRICS
 
 ROWS = {"none": "pretrain"} | {name: f"train-{name}" for name in TRAINED}
+SHOWN = 8  # test pictures that are written out
 FREE = {"out", "seeds", "workers", "ablations"}  # options that change no number of what was begun without them
 
 
@@ -30,7 +33,18 @@ def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None
     work(options, on_event)
     found = results(options)
     write_atomic(options.out / "results.json", to_json(found).encode())
+    _show(options)
     return write_report(found, options.out)
+
+
+def _show(options: DemoOptions) -> None:
+    """A few test pictures, called by their captions, to try the models on."""
+    if options.pictures not in {"made", "emoji"}:
+        return  # they have theirs
+    test = next(iter(pictures(options, 0).tests.values()))
+    for pair in (test[row] for row in range(min(SHOWN, len(test)))):
+        name = re.sub(r"\W+", "-", pair.text).strip("-")
+        write_atomic(options.out / "pictures" / f"{name}.png", encoded(pair.image))
 
 
 def results(options: DemoOptions) -> Results:
