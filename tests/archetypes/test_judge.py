@@ -11,8 +11,7 @@ from chiasm.archetypes.med import MED
 from chiasm.core.ability import Judges
 from chiasm.core.stage import Stage
 from chiasm.core.types import Labelled, Text
-from chiasm.nn.reading import TwoPictures
-from chiasm.systems import blip
+from chiasm.systems import albef, blip
 from chiasm.training.inherit import inherit
 
 TINY = blip.tiny()
@@ -22,24 +21,26 @@ ONE = Judge.Config(
     opening=Opening.CLS,
 )  # fmt: skip
 
+TURNS = albef.of_two(albef.tiny(), TRUTH)
+
 
 def _batch(cfg: Judge.Config) -> Labelled:
     torch.manual_seed(1)
-    pictures = cfg.text.reading.pictures
+    pictures = cfg.text.pictures
     text = Text(torch.randint(7, 200, (4, 6)), torch.arange(6)[None] < torch.tensor([[6], [4], [5], [2]]))
     return Labelled(torch.randn(4, pictures, 3, 32, 32), text, torch.arange(4) % len(cfg.labels))
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("cfg", [PAIR, ONE], ids=["two pictures", "one picture"])
+@pytest.mark.parametrize("cfg", [PAIR, TURNS, ONE], ids=["side by side", "in turns", "one picture"])
 def test_the_loss_is_a_loop_over_rows(cfg: Judge.Config) -> None:
     torch.manual_seed(0)
     model, batch, total = cfg.build().eval(), _batch(cfg), torch.zeros(())
     for row in range(4):
         seen = torch.cat([model.vision(image[None]) for image in batch.images[row]], dim=1)
         ids = batch.text.ids[row][batch.text.mask[row]][None].clone()
-        ids[0, 0] = cfg.markers.cls if cfg is ONE else cfg.markers.enc
-        ids = ids[:, :-1] if cfg is ONE else ids
+        ids[0, 0] = cfg.markers.enc if cfg is PAIR else cfg.markers.cls
+        ids = ids if cfg is PAIR else ids[:, :-1]
         states = model.encoder.encode(Text(ids, torch.ones_like(ids).bool()), model.encoder.recall(seen))
         hidden = (states[0, 0] @ model.head[0].weight.T + model.head[0].bias).clamp(min=0)
         logits = hidden @ model.head[2].weight.T + model.head[2].bias
@@ -75,11 +76,11 @@ def _colours(rows: int, rng: torch.Generator) -> Labelled:
     return Labelled(images, Text(ids, torch.ones_like(ids).bool()), (level[:, 0] == level[:, 1]).long())
 
 
-def _learned(*, hidden: bool) -> float:
+def _learned(cfg: Judge.Config, *, hidden: bool) -> float:
     """The loss after a few steps, perhaps with the second picture replaced by a stranger's."""
     torch.manual_seed(0)
     rng, losses = torch.Generator().manual_seed(0), list[float]()
-    model = replace(PAIR, text=replace(PAIR.text, reading=TwoPictures(merges=0))).build()
+    model = cfg.build()
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(60):
         batch = _colours(16, rng)
@@ -94,8 +95,9 @@ def _learned(*, hidden: bool) -> float:
     return sum(losses[-10:]) / 10
 
 
-def test_it_learns_to_compare() -> None:
-    assert _learned(hidden=False) < _learned(hidden=True) - 0.2
+@pytest.mark.parametrize("cfg", [blip.judge(TINY, merges=0), TURNS], ids=["side by side", "in turns"])
+def test_it_learns_to_compare(cfg: Judge.Config) -> None:
+    assert _learned(cfg, hidden=False) < _learned(cfg, hidden=True) - 0.2
 
 
 def test_labels_of_the_papers() -> None:

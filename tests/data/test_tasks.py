@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chiasm.archetypes.judge import ASSIGNED
 from chiasm.data.sources import open_source
+from chiasm.data.sources.compose import Subset
 from chiasm.data.sources.questions import questions
-from chiasm.data.sources.tasks import MATERIALS, WorldEntailment, WorldQuestions, WorldStatements
+from chiasm.data.sources.tasks import MATERIALS, Assignment, WorldEntailment, WorldQuestions, WorldStatements
+from chiasm.data.sources.world import WorldPairs, single
 
 SPECS = ("questions:pair?count=300", "statements:single?count=600", "entailment:single?count=300")
 
@@ -83,3 +86,23 @@ def test_hypotheses_follow_or_contradict_or_cannot_be_told() -> None:
     assert set(labels) == {
         ("contradiction", True), ("contradiction", False), ("neutral", True), ("entailment", False),
     }  # fmt: skip
+
+
+def test_a_text_belongs_to_one_of_two_pictures_or_to_neither() -> None:
+    world = WorldPairs(single(), seed=0, count=60, split="train")
+    assigned, labels = Assignment(world), list[str]()
+    for row in range(len(world)):
+        own, asked = world[row], assigned[row]
+        labels.append(asked.tags["label"])
+        mine = {"first": np.array_equal(asked.image, own.image), "second": np.array_equal(asked.second, own.image)}
+        assert (asked.id, asked.text) == (own.id, own.text)
+        assert [place for place, is_mine in mine.items() if is_mine] == [labels[-1]] * (labels[-1] != "neither")
+        assert np.array_equal(asked.image, assigned[row].image)
+    assert min(map(labels.count, ASSIGNED)) > 10
+    assert Assignment(world, seed=1).fingerprint != assigned.fingerprint
+    assert {Assignment(world, seed=1)[row].tags["label"] == labels[row] for row in range(20)} == {True, False}
+
+
+def test_pairs_that_all_say_the_same_are_assigned_all_the_same() -> None:
+    pairs = Subset(WorldPairs(single(), seed=0, count=60, split="train"), [3, 3])
+    assert Assignment(pairs)[0].tags["label"] in ASSIGNED

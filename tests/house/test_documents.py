@@ -58,7 +58,8 @@ def test_the_ten_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (folder,) = re.findall(r'chiasm\.load\("(.*?)"\)', README)
     model = chiasm.create("blip/tiny")
     save_model(tmp_path / folder, model.module, model.card, model.tokenizer)
-    for name in ("picture.png", "a.png", "b.png"):
-        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(name)
+    (tmp_path / "demo" / "pictures").mkdir()
+    for name in ("a-red-circle.png", "a-blue-square.png"):
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "demo" / "pictures" / name)
     (quickstart,) = blocks("python", README)
     exec(compile(quickstart.replace("print(", "repr("), "README.md", "exec"), {})  # noqa: S102 - our own lines

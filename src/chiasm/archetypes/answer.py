@@ -185,3 +185,15 @@ def of_question_and_answer(*, towers: str, writer: str) -> dict[str, str]:
         "chain.decoder": f"{writer}.decoder",
         "chain.word_head": f"{writer}.word_head",
     }
+
+
+def of_halves(*, towers: str, head: str) -> dict[str, str]:
+    """What a `DistilledAnswerer` inherits from `towers` of two halves: its decoder starts as the upper one."""
+    chain, encoder = "answerer.chain", f"{towers}.encoder"
+    return {
+        f"{chain}.vision": f"{towers}.vision",
+        f"{chain}.question": encoder,
+        f"{chain}.decoder.embed": f"{encoder}.embed",
+        f"{chain}.decoder.layers.*": f"{encoder}.layers.-*",
+        f"{chain}.word_head": head,
+    }

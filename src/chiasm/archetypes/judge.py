@@ -3,8 +3,9 @@
     picture(s) ─ ViT ─ all tokens, one picture after the other ─┐
     text ───────────────────────────────────────────────────────┴ encoder ─ first word ─ linear, ReLU, linear ─ label
 
-With two pictures it is NLVR2 in BLIP (arXiv:2201.12086, section 5.4): true or false. With one it is
-visual entailment in ALBEF (arXiv:2107.07651, section 5): contradiction, neutral or entailment.
+With two pictures it is NLVR2: true or false. BLIP reads them side by side (arXiv:2201.12086, section 5.4),
+ALBEF in turns (arXiv:2107.07651, section 5), after it has learned which of two pictures a text belongs to.
+With one picture it is visual entailment in ALBEF: contradiction, neutral or entailment.
 """
 
 from dataclasses import dataclass, replace
@@ -16,20 +17,22 @@ from chiasm.archetypes.answer import Opening
 from chiasm.core.types import Labelled, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, rows_of
 from chiasm.nn.init import normal
+from chiasm.nn.turns import Turns
 from chiasm.nn.vit import ViT
 from chiasm.objectives.matching import choose
 
 TRUTH = ("false", "true")
+ASSIGNED = ("first", "second", "neither")
 ENTAILMENT = ("contradiction", "neutral", "entailment")
 
 
 class Judge(nn.Module):
-    """How many pictures a text is about follows from how the encoder reads (`nn/reading.py`)."""
+    """How many pictures a text is about follows from how the encoder reads (`nn/reading.py`, `nn/turns.py`)."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         vision: ViT.Config
-        text: Bert.Config
+        text: Bert.Config | Turns.Config
         markers: Markers
         labels: tuple[str, ...]
         opening: Opening = Opening.OWN
@@ -39,7 +42,7 @@ class Judge(nn.Module):
 
         def fitted(self, vocab: int, markers: Markers) -> "Judge.Config":
             """The same for another vocabulary."""
-            return replace(self, text=replace(self.text, vocab=vocab), markers=markers)
+            return replace(self, text=self.text.worded(vocab), markers=markers)
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()
@@ -49,7 +52,7 @@ class Judge(nn.Module):
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, len(cfg.labels)))
         normal(self.head, std=cfg.text.std)
         self.opening, self.markers = cfg.opening, cfg.markers
-        self.labels, self.pictures = cfg.labels, cfg.text.reading.pictures
+        self.labels, self.pictures = cfg.labels, cfg.text.pictures
 
     def forward(self, batch: Labelled) -> Losses:
         seen = self.see(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2]).flatten(1, 2)

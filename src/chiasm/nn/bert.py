@@ -7,7 +7,7 @@ picture the reading is skipped. What is read may also be two pictures (`nn/readi
 text, whose padding is masked. Who sees whom is drawn in `tests/nn/test_bert.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -90,8 +90,17 @@ class Bert(nn.Module):
         eps: float = 1e-12
         std: float = 0.02
 
+        @property
+        def pictures(self) -> int:
+            """How many are read at a time."""
+            return self.reading.pictures
+
         def build(self) -> "Bert":
             return Bert(self)
+
+        def worded(self, vocab: int) -> "Bert.Config":
+            """The same for another vocabulary."""
+            return replace(self, vocab=vocab)
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

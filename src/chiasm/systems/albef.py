@@ -4,6 +4,8 @@
                               └─ upper half of BERT ─ match + masked words
     retrieve   the same without masked words                                         clean pairs
     vqa        picture ─ ViT ─ both halves: a question ─ a decoder like the upper half: its answer
+    assign     two pictures ─ ViT ─ both halves, the upper one twice: which does the text belong to?
+    nlvr2      the same, after assign: is the text true of them?
     ve         picture ─ ViT ─ both halves ─ contradiction, neutral or entailment
 
 The twin's advice softens the targets of contrast and of masked words (section 3.3). A text's rows of
@@ -13,13 +15,14 @@ from sections 3.4 and 4 of the paper.
 
 from dataclasses import replace
 
-from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
+from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening, of_halves
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
-from chiasm.archetypes.judge import ENTAILMENT, Judge
+from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, Judge
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Markers
 from chiasm.nn.bert import Bert
+from chiasm.nn.turns import Turns
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
 
 # bert-base-uncased; it has no tokens for BLIP's two, which no graph here asks for
@@ -70,6 +73,11 @@ def judge(cfg: MaskedFusion.Config, *, image: int | None = None) -> Judge.Config
     )  # fmt: skip
 
 
+def of_two(cfg: MaskedFusion.Config, labels: tuple[str, ...], *, image: int | None = None) -> Judge.Config:
+    """Text assignment and NLVR2: two pictures, read in turns."""
+    return replace(judge(cfg, image=image), text=Turns.Config(bert=cfg.fusion.text), labels=labels)
+
+
 def _sized(vision: ViT.Config, image: int | None) -> ViT.Config:
     return vision if image is None else replace(vision, image=image)
 
@@ -80,11 +88,15 @@ SYSTEM = System(
         "tiny": tiny,
         "tiny-retrieve": lambda: retriever(tiny()),
         "tiny-vqa": lambda: answerer(tiny(), ramp=250),
+        "tiny-assign": lambda: of_two(tiny(), ASSIGNED),
+        "tiny-nlvr2": lambda: of_two(tiny(), TRUTH),
         "tiny-ve": lambda: judge(tiny()),
         "base": base,
         "base-retrieve": lambda: retriever(base(), image=384),
         # one epoch of VQA 2.0's and Visual Genome's questions in batches of 256
         "base-vqa": lambda: answerer(base(), image=384, ramp=5_000),
+        "base-assign": lambda: of_two(base(), ASSIGNED),
+        "base-nlvr2": lambda: of_two(base(), TRUTH, image=384),
         "base-ve": lambda: judge(base(), image=384),
     },
     stages=(
@@ -106,13 +118,25 @@ SYSTEM = System(
             preset="tiny-vqa",
             train={"answerer": 1.0},
             losses={"answer": 1.0},
+            inherit=of_halves(towers="fusion.towers", head="word_head"),
+        ),
+        Stage(
+            name="assign",
+            preset="tiny-assign",
+            train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
+            losses={"label": 1.0},
             inherit={
-                "answerer.chain.vision": "fusion.towers.vision",
-                "answerer.chain.question": "fusion.towers.encoder",
-                "answerer.chain.decoder.embed": "fusion.towers.encoder.embed",
-                "answerer.chain.decoder.layers.*": "fusion.towers.encoder.layers.-*",
-                "answerer.chain.word_head": "word_head",
+                "vision": "fusion.towers.vision",
+                "encoder.bert": "fusion.towers.encoder",
+                "encoder.again.*": "fusion.towers.encoder.layers.-*",
             },
+        ),
+        Stage(
+            name="nlvr2",
+            preset="tiny-nlvr2",
+            train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
+            losses={"label": 1.0},
+            inherit={"vision": "vision", "encoder": "encoder"},
         ),
         Stage(
             name="ve",

@@ -4,22 +4,25 @@
     statements:single?count=8000    both pictures show a red thing              true, false
     entailment:single?count=8000    there is a small red star made of glass     entailment, neutral, contradiction
 
+`Assignment` asks of any pairs which of two pictures a text belongs to.
+
 One row a picture, the same in any process. Right labels are drawn before the words are, so that they
 come equally often, and among the answers to a kind of question none is more usual than the others.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from chiasm.data.pairs import Pair
+from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.canvas import Scene, draw
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.grammar import one_wrong
 from chiasm.data.sources.questions import questions
 from chiasm.data.sources.world import WorldPairs, open_world
+from chiasm.data.text import clean
 
 VERSION = 1  # counts changes of what the same numbers say
 MATERIALS = ("glass", "paper", "stone", "wood")  # what no picture of the world can tell
@@ -100,6 +103,35 @@ class WorldEntailment:
     @property
     def fingerprint(self) -> str:
         return _fingerprint(self)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Two pictures and a text of any pairs, which belongs to one of them or to neither: ALBEF's step before NLVR2."""
+
+    pairs: Source
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        own, rng = self.pairs[index], chance("assigned", self.seed, index)
+        label = rng.choice(("first", "second", "neither"))
+        left, right = (self._other(clean(own.text), rng).image for _ in range(2))
+        first, second = (
+            own.image if label == place else image for place, image in (("first", left), ("second", right))
+        )
+        return replace(own, image=first, second=second, tags={**own.tags, "label": label})
+
+    def _other(self, text: str, rng: Random) -> Pair:
+        """A pair whose text says something else; after a hundred tries whatever comes."""
+        drawn = (self.pairs[rng.randrange(len(self))] for _ in range(100))
+        return next((pair for pair in drawn if clean(pair.text) != text), self.pairs[rng.randrange(len(self))])
+
+    @property
+    def fingerprint(self) -> str:
+        return _fingerprint((self.pairs.fingerprint, self.seed))
 
 
 def open_questions(spec: str) -> WorldQuestions:
