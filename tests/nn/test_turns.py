@@ -1,5 +1,8 @@
 """Two pictures in turns: a loop over the pairs of layers, shared keys and values, and a start in pre-training."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from chiasm.archetypes.fusion import MaskedFusion
@@ -60,3 +63,8 @@ def test_both_layers_of_a_pair_start_from_the_one_of_pretraining() -> None:
     upper = pretrained.fusion.towers.encoder.layers[1].state_dict()
     for layer in (turns.get_submodule("encoder.bert.layers.1"), turns.get_submodule("encoder.again.0")):
         assert all(torch.equal(value, upper[name]) for name, value in layer.state_dict().items())
+
+
+def test_layers_that_do_not_read_cannot_take_turns() -> None:
+    with pytest.raises(ValueError, match="read one picture each"):
+        Turns.Config(bert=replace(CFG, reads=(2, 3))).build()

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chiasm.core.types import Text
-from chiasm.nn.attention import KV
+from chiasm.nn.attention import KV, Attention
 from chiasm.nn.bert import Bert, BertLayer, Memory
 from chiasm.nn.block import Stack
 from chiasm.nn.init import normal
@@ -50,8 +50,10 @@ class Turns(nn.Module):
         self.again = Stack[BertLayer](BertLayer(cfg.bert, layer) for layer in range(self.bert.below, cfg.bert.depth))
         normal(self.again, std=cfg.std)
         for first, second in zip(self._upper(), self.again, strict=True):
-            if first.read is not None and second.read is not None:
-                second.read.f.k, second.read.f.v = first.read.f.k, first.read.f.v
+            ours, theirs = (layer.read.f if layer.read else None for layer in (second, first))
+            if not isinstance(ours, Attention) or not isinstance(theirs, Attention):
+                raise ValueError("pictures are read in turns by layers that read one picture each, up to the last")
+            ours.k, ours.v = theirs.k, theirs.v
 
     def recall(self, images: Float[Tensor, "b p c"]) -> Memory:
         """What every layer will need of two pictures whose states lie one after the other."""
