@@ -59,7 +59,7 @@ def test_the_sample_is_of_every_kind_and_shown_with_its_pictures(folder: Path, t
         assert row["decision"].startswith("kept" if score >= 0.5 else "dropped")
         assert row["right"] == ""
     assert len({row["decision"] for row in rows[:9]}) > 1  # in no order
-    assert page.count("data:image/png;base64,") >= 36
+    assert page.count("data:image/jpeg;base64,") >= 36
     assert "Status decode_error" in page
     assert "Status human" in page
     assert "<script" not in page

@@ -1,18 +1,13 @@
 """A run as one page: what the filter kept and dropped, how sure it was, and where its heads disagree."""
 
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from PIL import Image
 
 from chiasm.bootstrap.manifest import Opener
 from chiasm.bootstrap.sidecar import Row
 from chiasm.bootstrap.store import Store
 from chiasm.bootstrap.tally import Example, Few, Judged, Tally, Verdicts
-from chiasm.core.errors import MediaError
 from chiasm.core.files import write_atomic
-from chiasm.data.images import decode
 from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
 from chiasm.report.figures import histogram
@@ -31,12 +26,11 @@ from chiasm.report.markup import (
     grid,
     join,
     paragraph,
-    picture,
 )
 from chiasm.report.page import Section, lead, page
 from chiasm.report.table import Column, Number, Table, html
+from chiasm.report.thumbnail import thumbnail
 
-THUMBNAIL = 320  # pixels of the longer side
 LONGEST = 240  # letters of a text that are shown
 TITLES = {
     Verdicts(web=False, synthetic=True): "The web's text dropped, the synthetic one kept",
@@ -140,7 +134,7 @@ def _rows(tally: Tally) -> Section:
 
 
 def _cards(examples: Iterable[Example] | Few, tally: Tally, source: Source) -> Html:
-    return grid(*(_card(one.row, thumbnail(source, one.index), tally.threshold) for one in examples))
+    return grid(*(_card(one.row, thumbnail(source[one.index]), tally.threshold) for one in examples))
 
 
 def _card(row: Row, drawing: Content, threshold: float) -> Html:
@@ -163,19 +157,6 @@ def badges(itm: float | None, itc: float | None, threshold: float) -> Iterator[C
         yield badge(f"{'kept' if kept else 'dropped'} {itm:.2f}", Tone.GOOD if kept else Tone.BAD)
     if itc is not None:
         yield badge(f"cosine {itc:.2f}")
-
-
-def thumbnail(source: Source, index: int) -> Content:
-    """The picture of a row, or why there is none."""
-    pair = source[index]
-    try:
-        image = Image.fromarray(decode(pair.image))
-    except MediaError as error:
-        return paragraph(f"(the picture cannot be shown: {error.reason})")
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    sink = io.BytesIO()
-    image.save(sink, "PNG")
-    return picture(sink.getvalue(), pair.id)
 
 
 def _cells(kept: int, dropped: int) -> list[Number]:

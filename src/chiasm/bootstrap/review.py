@@ -14,7 +14,7 @@ from heapq import nsmallest
 from pathlib import Path
 
 from chiasm.bootstrap.manifest import Opener
-from chiasm.bootstrap.report import badges, short, thumbnail
+from chiasm.bootstrap.report import badges, short
 from chiasm.bootstrap.sidecar import Row, Status
 from chiasm.bootstrap.store import Store
 from chiasm.core.files import write_atomic
@@ -22,6 +22,7 @@ from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
 from chiasm.report.markup import Html, code, details, grid, join, paragraph, remarks, strong
 from chiasm.report.page import Section, lead, page
+from chiasm.report.thumbnail import thumbnail
 
 COLUMNS = ("number", "decision", "of", "id", "text", "probability", "cosine", "right")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute rather than show
@@ -130,7 +131,7 @@ def _page(store: Store, asked: list[tuple[Drawn, str]], lot: Lot, threshold: flo
 def _card(number: int, one: Drawn, source: Source, threshold: float) -> Html:
     said = details("the filter says", *badges(one.itm, one.itc, threshold))
     asked = [(f"number {number}", short(one.text)), ("does it fit?", "☐ yes ☐ no"), ("and then", said)]
-    return join(thumbnail(source, one.index), remarks(asked))
+    return join(thumbnail(source[one.index]), remarks(asked))
 
 
 def _others(status: str, drawn: list[Drawn], lot: Lot, source: Source) -> Section:
@@ -138,6 +139,6 @@ def _others(status: str, drawn: list[Drawn], lot: Lot, source: Source) -> Sectio
 
     def cards() -> Iterator[Html]:
         for one in drawn:
-            yield join(thumbnail(source, one.index), remarks([(one.row.id, short(one.row.error or one.text))]))
+            yield join(thumbnail(source[one.index]), remarks([(one.row.id, short(one.row.error or one.text))]))
 
     return Section(f"Status {status}", [paragraph(f"{lot.counts[status]:,} rows."), grid(*cards())])
