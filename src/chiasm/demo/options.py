@@ -16,7 +16,7 @@ class Budget:
     tune: int  # of each fine-tuning
 
 
-# Minutes on two cores of the machine that docs/speed.md describes; the 15 were 13, beside other work.
+# Minutes on two cores of the machine that docs/speed.md describes; the 15 were 13, with nothing else to do.
 BUDGETS: Mapping[int, Budget] = {
     1: Budget(web=600, human=120, test=60, steps=40, tune=20),
     5: Budget(web=6000, human=500, test=300, steps=600, tune=150),
