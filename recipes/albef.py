@@ -25,7 +25,7 @@ class Options:
     """What may be changed."""
 
     data: str = "world:single?count=8000"
-    """Pairs: a folder, a .jsonl or .parquet file, world:... or emoji?..."""
+    """Pairs: whatever docs/data.md lists; `mix:3*A + 1*B` mixes."""
     pixels: int = 32
     """Side of the pictures, a multiple of 8."""
     steps: int = 1600

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from chiasm.core import ranks
 from chiasm.core.types import Text
+from chiasm.nn.attention import KV
 from chiasm.nn.bert import Bert, Memory, rows_of
 from chiasm.nn.momentum import Queue
 from chiasm.objectives.contrastive import contrast, soft_targets
@@ -102,8 +103,11 @@ def everyones(text: Text) -> Text:
 
 def beside(encoder: Bert, seen: Float[Tensor, "b p c"], memory: Memory, wrong: Int[Tensor, " b"]) -> Memory:
     """What text layers hold of our pictures, of the wrong ones, which any rank may have seen, and of ours again."""
-    right, everyone = torch.arange(len(seen), device=seen.device), ranks.gather_learning(seen)
+    everyone = ranks.gather_learning(seen)
     if everyone is seen:
+        right = torch.arange(len(seen), device=seen.device)
         return rows_of(memory, torch.cat([right, wrong, right]))
-    both = encoder.recall(torch.cat([seen, everyone[wrong]]))
-    return rows_of(both, torch.cat([right, right + len(right), right]))
+    return tuple(
+        own and other and KV(torch.cat([own.k, other.k, own.k]), torch.cat([own.v, other.v, own.v]))
+        for own, other in zip(memory, encoder.recall(everyone[wrong]), strict=True)
+    )

@@ -20,9 +20,10 @@ build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "ROCm" if torch.
 gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 print(f"{torch.__version__}, built for {build}, {torch.get_num_threads()} threads, GPU: {', '.join(gpus) or 'none'}")
 """
+# asked in a process of its own: a broken one takes whoever imports it along
 TORCHVISION = """
-import torchvision
-print(torchvision.__version__)
+from importlib import import_module
+print(import_module("torchvision").__version__)
 """
 JPEG = """
 import io, numpy, simplejpeg

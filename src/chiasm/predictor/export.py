@@ -92,6 +92,6 @@ def _card(model: Predictor, layout: Layout) -> str:
         f"# {model.system}/{model.preset}\n\n"
         f"Exported by Chiasm (Apache-2.0) in the format `{layout.format}`. {parameters:,} parameters, "
         f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
-        "The licence of the weights is that of whatever they were trained from: BLIP's, ALBEF's and LAVIS's released "
-        "weights are BSD-3-Clause, OpenAI's CLIP is MIT; check before you publish.\n"
+        "The licence of the weights is that of whatever they were trained from (BLIP, ALBEF and LAVIS are published "
+        "under BSD-3-Clause): check before you publish.\n"
     )
