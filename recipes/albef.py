@@ -62,8 +62,8 @@ def runs(options: Options) -> tuple[Run, ...]:
             about={"data": pairs.fingerprint, "batch": options.batch},
         )
 
-    pretrain = replace(PRETRAIN, train={"fusion.alignment.temperature": SLOW, **PRETRAIN.train})
-    retrieve = replace(RETRIEVE, train={**RETRIEVE.train, "alignment.temperature": SLOW})
+    pretrain = replace(PRETRAIN, train={"fusion.temperature": SLOW, **PRETRAIN.train})
+    retrieve = replace(RETRIEVE, train={**RETRIEVE.train, "temperature": SLOW})
     return (
         run(pretrain, sized, options.steps, options.lr),
         run(retrieve, albef.retriever(sized), options.tune, options.lr / 2),

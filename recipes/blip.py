@@ -93,4 +93,4 @@ def runs(options: Options) -> tuple[Run, ...]:
 
 def _sized(config: MED.Config, pixels: int) -> MED.Config:
     towers = config.retriever
-    return replace(config, retriever=replace(towers, vision=replace(towers.vision, image=pixels)))
+    return replace(config, retriever=replace(towers, vision=towers.vision.sized(pixels)))

@@ -17,6 +17,7 @@ import torch
 import tyro
 
 import chiasm
+from chiasm.archetypes.align import Alignment
 from chiasm.core.files import write_atomic
 from chiasm.core.types import Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
@@ -78,14 +79,15 @@ def trained(options: Options, seed: int, name: str) -> chiasm.Predictor:
     source = WorldPairs(WORLD, seed=seed, count=options.pairs, noise=noise)
     words = Tokenizer.train((source[i].text for i in range(len(source))), vocab=256)
     config, stage = albef.tiny(), albef.SYSTEM.stage("pretrain")
-    fusion = replace(config.fusion, hardness=row.hardness, trust=row.trust, ramp=max(1, options.steps // 3))
-    slow = {"fusion.alignment.temperature": 0.1}  # else contrast outruns matching: docs/demo.md
+    ramp = max(1, options.steps // 3)
+    learns = Alignment.Config(queue=256, momentum=0.9, hardness=row.hardness, trust=row.trust, ramp=ramp)
+    slow = {"fusion.temperature": 0.1}  # else contrast outruns matching: docs/demo.md
     run = Run(
         name="pretrain",
         system="albef",
         preset="tiny",
         stage=replace(stage, train=slow | dict(stage.train), losses={**stage.losses, "contrast": row.contrast}),
-        model=replace(config, fusion=fusion).fitted(words.vocab, words.markers),
+        model=replace(config, fusion=replace(config.fusion, alignment=learns)).fitted(words.vocab, words.markers),
         data=lambda: PairLoader(source, ImageProcessor(PIXELS), words, batch=options.batch, seed=seed),
         pixels=PIXELS,
         tokenizer=words,

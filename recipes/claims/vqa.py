@@ -34,7 +34,7 @@ from chiasm.training.train import train
 
 PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
 KINDS = {"what size": "size", "what colour": "colour", "what shape": "shape", "where is": "place"}
-PACE = {"pretrain": {"retriever.alignment.temperature": 0.1}}  # slower than the rest, as in the demo
+PACE = {"pretrain": {"retriever.temperature": 0.1}}  # slower than the rest, as in the demo
 ROWS = (
     "ranked among the known answers",
     "written freely",

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.med import MED, Retriever
 from chiasm.core import ranks
@@ -19,9 +20,10 @@ ROWS, STEPS = 6, 3
 MARKERS = Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5)
 VISION = ViT.Config(dim=16, depth=1, heads=2, image=8, stem=PatchStem(patch=4), std=0.3)
 WORDS = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(0, 1), max_len=12, dropout=0.0, std=0.3)
-ALIGN = Retriever.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, queue=10, momentum=0.9, ramp=2)
+LEARNS = Alignment.Config(queue=10, momentum=0.9, ramp=2)
+ALIGN = Retriever.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, alignment=LEARNS)
 HALVES = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(1,), max_len=12, dropout=0.0, std=0.3)
-FUSE = Fusion.Config(vision=VISION, text=HALVES, markers=MARKERS, embed=8, queue=10, momentum=0.9, ramp=2)
+FUSE = Fusion.Config(vision=VISION, text=HALVES, markers=MARKERS, embed=8, alignment=LEARNS)
 GRAPHS = {"med": MED.Config(retriever=ALIGN), "fusion": MaskedFusion.Config(fusion=FUSE)}
 
 

@@ -1,11 +1,13 @@
 """ALBEF's graph against slow plain loops: who is read alone, who beside a picture, and what the twin says."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.core.types import ImageText, Markers, Text
 from chiasm.nn.bert import Bert
@@ -14,7 +16,8 @@ from chiasm.nn.vit import PatchStem, ViT
 MARKERS = Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5)
 VISION = ViT.Config(dim=16, depth=1, heads=2, image=8, stem=PatchStem(patch=4), std=0.3)
 WORDS = Bert.Config(vocab=30, image_dim=16, dim=16, depth=4, heads=2, reads=(2, 3), max_len=12, dropout=0.0, std=0.3)
-ALIGN = Fusion.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, queue=6, momentum=0.9, ramp=2)
+LEARNS = Alignment.Config(queue=6, momentum=0.9, ramp=2)
+ALIGN = Fusion.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, alignment=LEARNS)
 WRONG = (torch.tensor([1, 2, 3, 4, 0]), torch.tensor([4, 3, 0, 1, 2]))  # texts, pictures
 
 
@@ -165,10 +168,11 @@ def test_hardness_decides_how_wrong_pairs_are_drawn() -> None:
     batch, shares = _batch(), []
     for hardness in (0.0, 1.0):
         torch.manual_seed(0)
-        model = replace(ALIGN, hardness=hardness, momentum=1.0).build()
+        model = replace(ALIGN, alignment=replace(LEARNS, hardness=hardness, momentum=1.0)).build()
         fast = model.towers(model.see(batch.images), model.towers.encoder.begin(batch.text.unclosed()))
         best = (fast.image @ fast.text.T).fill_diagonal_(-2.0).argmax(1)
-        drawn = torch.stack([model.alignment(fast, fast, batch.identity).wrong_text for _ in range(400)])
+        aligned = partial(model.alignment, fast, fast, batch.identity, model.temperature)
+        drawn = torch.stack([aligned().wrong_text for _ in range(400)])
         assert (drawn != torch.arange(5)).all()
         shares.append((drawn == best).float().mean(0))
     assert (shares[0] - 0.25).abs().max() < 0.08

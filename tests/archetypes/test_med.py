@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.med import MED, Captioner, Retriever, Sharing
 from chiasm.core.types import ImageText, Markers, Text
 from chiasm.nn.bert import Bert
@@ -14,7 +15,8 @@ from chiasm.nn.vit import PatchStem, ViT
 MARKERS = Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5)
 VISION = ViT.Config(dim=16, depth=2, heads=2, image=8, stem=PatchStem(patch=4), std=0.3)
 WORDS = Bert.Config(vocab=30, image_dim=16, dim=16, depth=2, heads=2, reads=(0, 1), max_len=12, dropout=0.0, std=0.3)
-ALIGN = Retriever.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, queue=6, momentum=0.9, ramp=2)
+LEARNS = Alignment.Config(queue=6, momentum=0.9, ramp=2)
+ALIGN = Retriever.Config(vision=VISION, text=WORDS, markers=MARKERS, embed=8, alignment=LEARNS)
 CFG = MED.Config(retriever=ALIGN)
 
 
@@ -51,7 +53,7 @@ def test_contrast_is_two_loops_over_batch_and_queue(model: MED) -> None:
     model(replace(first, identity=torch.tensor([10, 11, 12, 13])))
     part = model.retriever
     with torch.no_grad():  # the second forward moves the twin before it asks
-        slow = {n: b.clone() for n, b in part.twin.copy.named_buffers()}
+        slow = {n: b.clone() for n, b in part.alignment.twin.copy.named_buffers()}
         for name, weight in part.towers.named_parameters():
             slow[name] = 0.9 * slow[name] + 0.1 * weight
         f, g = part.towers(batch.images, batch.text)
@@ -134,6 +136,13 @@ def test_sharing_is_what_it_says(sharing: Sharing, same: set[str]) -> None:
     assert (encoder.embed is decoder.embed) == bool(same)
     expected = model.captioner(batch)["language"]  # by the decoder's own reading of the picture
     torch.testing.assert_close(model(batch)["language"], expected)
+
+
+def test_without_alignment_there_is_nothing_to_learn_from() -> None:
+    model = replace(CFG, retriever=replace(ALIGN, alignment=None)).build()
+    assert not any("twin" in name or "queue" in name for name in model.state_dict())
+    with pytest.raises(ValueError, match="cannot be trained: its config has no `alignment`"):
+        model(_batch())
 
 
 def test_the_temperature_stays_between_its_clamps(model: MED) -> None:

@@ -14,11 +14,13 @@ def test_the_twin_follows_slowly_and_never_learns() -> None:
     torch.testing.assert_close(twin(torch.ones(1, 3)), original(torch.ones(1, 3)).detach())
     with torch.no_grad():
         original[0].weight.add_(1.0)
-    twin.follow(original)
-    twin.follow(original)
+    twin.follow()
+    twin.follow()
     torch.testing.assert_close(twin.copy[0].weight, start + (1 - 0.9**2))
     assert not twin(torch.ones(1, 3)).requires_grad
     assert set(twin.state_dict()) == {f"copy.{name}" for name in original.state_dict()}
+    twin.restart()
+    assert torch.equal(twin.copy[0].weight, original[0].weight)
 
 
 def test_the_queue_overwrites_the_oldest() -> None:

@@ -41,13 +41,13 @@ RECIPE = Path(__file__).parents[1] / "cli" / "few.py"
 
 def crowd(count: int, work: Callable[[], Any]) -> list[dict[str, Any]]:
     """Do `work` in `count` processes that train together; how each ended, what it said and what it returned."""
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun keeps one
+    port, life = meeting_place()
     pipes = [os.pipe() for _ in range(count)]
     children: list[int] = []
     for rank, (_, mouth) in enumerate(pipes):
         child = os.fork()
         if child == 0:
-            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port, "WORLD_SIZE": count, "RANK": rank}
+            place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "RANK": rank}
             os.environ.update({name: str(value) for name, value in place.items()})
             os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
             os.write(mouth, json.dumps(work()).encode())
@@ -60,7 +60,28 @@ def crowd(count: int, work: Callable[[], Any]) -> list[dict[str, Any]]:
             text = file.read()
         _, status = os.waitpid(child, 0)
         found.append(json.loads(text) if text else {"killed": os.WTERMSIG(status)})
+    os.close(life)
+    os.wait()
     return found
+
+
+def meeting_place() -> tuple[int, int]:
+    """The port of a store, as torchrun keeps one, and a pipe: the store ends when the pipe closes.
+
+    It has a process of its own, since its threads may hold locks that a fork beside them would inherit.
+    """
+    (ear, mouth), (end, life) = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        os.close(life)
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        os.write(mouth, str(store.port).encode())
+        os.read(end, 1)
+        os._exit(0)
+    for ours in (mouth, end):
+        os.close(ours)
+    port = int(os.read(ear, 99))
+    os.close(ear)
+    return port, life
 
 
 def joined(work: Callable[[], Any]) -> dict[str, Any]:

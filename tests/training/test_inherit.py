@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from chiasm.archetypes.med import MED, Retriever
 from chiasm.core.stage import Stage
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.systems import blip
@@ -25,6 +26,23 @@ def test_the_stages_of_blip(name: str) -> None:
     inherit(model, before, declared)
     theirs = before.get_submodule(declared.inherit[""]).state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("before", [blip.tiny(), blip.retriever(blip.tiny())])
+def test_what_only_training_needs_begins_anew_where_there_was_none(before: MED.Config | Retriever.Config) -> None:
+    """A published model has no twin and no queues."""
+    torch.manual_seed(0)
+    whole = isinstance(before, MED.Config)
+    bare = replace(before.retriever if whole else before, alignment=None)
+    published = (replace(before, retriever=bare) if whole else bare).build()
+    model = blip.retriever(blip.tiny()).build()
+    inherit(model, published, stage({"": "retriever" if whole else ""}))
+    held = {name.removeprefix("retriever."): value for name, value in published.state_dict().items()}
+    for name, value in model.state_dict().items():
+        kept = name.replace("alignment.twin.copy", "towers")
+        assert name.startswith(("alignment.image_queue", "alignment.text_queue", "alignment.forwards")) or (
+            torch.equal(value, held[kept])
+        ), name
 
 
 def test_paths_on_both_sides() -> None:

@@ -9,7 +9,8 @@ Section 3 of ALBEF (arXiv:2107.07651), which BLIP took over. On several ranks ea
 rows, and all of them together what one process would for the whole batch.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,9 +21,11 @@ from chiasm.core import ranks
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV
 from chiasm.nn.bert import Bert, Memory, rows_of
-from chiasm.nn.momentum import Queue
+from chiasm.nn.momentum import Queue, Twin
 from chiasm.objectives.contrastive import contrast, soft_targets
 from chiasm.objectives.matching import hard_negatives
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class Features(NamedTuple):
@@ -40,39 +43,53 @@ class Aligned(NamedTuple):
     wrong_image: Int[Tensor, " b"]
 
 
-class Alignment(nn.Module):
-    """A temperature, a queue for each side, and a trust in the twin that grows over the first `ramp` forwards.
+class Alignment(nn.Module, Generic[Part]):
+    """A slow twin of the towers, a queue for each side, and a trust in the twin.
 
-    `hardness` scales what contrast believes before wrong pairs are drawn by it: 1 in the papers, 0 draws
-    any wrong pair.
+    The trust grows over the first `ramp` forwards. `hardness` scales what contrast believes before wrong
+    pairs are drawn by it: 1 in the papers, 0 draws any wrong pair.
     """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        queue: int
+        momentum: float = 0.995
+        trust: float = 0.4
+        hardness: float = 1.0
+        ramp: int
 
     forwards: Int[Tensor, ""]  # how often the twin was asked
 
-    def __init__(self, *, embed: int, queue: int, trust: float, ramp: int, hardness: float = 1.0) -> None:
+    def __init__(self, cfg: Config, towers: Part, *, embed: int) -> None:
         super().__init__()
-        self.image_queue = Queue(queue, embed)
-        self.text_queue = Queue(queue, embed)
-        self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.twin = Twin(towers, momentum=cfg.momentum)
+        self.image_queue = Queue(cfg.queue, embed)
+        self.text_queue = Queue(cfg.queue, embed)
         self.register_buffer("forwards", torch.zeros((), dtype=torch.long))
-        self.most, self.ramp, self.hardness = trust, ramp, hardness
+        self.most, self.ramp, self.hardness = cfg.trust, cfg.ramp, cfg.hardness
 
     @property
     def trust(self) -> Float[Tensor, ""]:
         """How far the twin is believed in the next forward: the papers' alpha."""
         return self.most * (self.forwards / self.ramp).clamp(max=1.0)
 
-    def forward(self, fast: Features, slow: Features, identity: Int[Tensor, " b"]) -> Aligned:
+    def restart(self) -> None:
+        """Take the twin to be the towers' equal; queues and trust are new as they are."""
+        self.twin.restart()
+
+    def forward(
+        self, fast: Features, slow: Features, identity: Int[Tensor, " b"], temperature: nn.Parameter
+    ) -> Aligned:
         with torch.no_grad():
-            self.temperature.clamp_(0.001, 0.5)
+            temperature.clamp_(0.001, 0.5)
         known, everyone = Features(*map(ranks.gather, slow)), ranks.gather(identity)
         images = torch.cat([known.image, self.image_queue.vectors])
         texts = torch.cat([known.text, self.text_queue.vectors])
         same = identity[:, None] == torch.cat([everyone, self.text_queue.identity])[None, :]
-        to_text, to_image = fast.image @ texts.T / self.temperature, fast.text @ images.T / self.temperature
+        to_text, to_image = fast.image @ texts.T / temperature, fast.text @ images.T / temperature
         with torch.no_grad():
-            truth = soft_targets(slow.image @ texts.T / self.temperature, same, trust=self.trust)
-            truth_text = soft_targets(slow.text @ images.T / self.temperature, same, trust=self.trust)
+            truth = soft_targets(slow.image @ texts.T / temperature, same, trust=self.trust)
+            truth_text = soft_targets(slow.text @ images.T / temperature, same, trust=self.trust)
             self.image_queue.push(known.image, everyone)
             self.text_queue.push(known.text, everyone)
             self.forwards.add_(1)
@@ -85,6 +102,15 @@ class Alignment(nn.Module):
         rows, everyone = logits.shape
         noise = ranks.ours(torch.empty(everyone, everyone, device=logits.device).exponential_())
         return hard_negatives(self.hardness * logits, same, noise, first=ranks.rank() * rows)
+
+
+def learned(part: Part | None) -> Part:
+    """What training cannot do without."""
+    if part is None:
+        raise ValueError(
+            "this model cannot be trained: its config has no `alignment`, so there is no twin to learn from"
+        )
+    return part
 
 
 def widened(text: Text) -> Text:

@@ -153,7 +153,7 @@ class DistilledAnswerer(nn.Module):
         self.first, self.trust, self.ramp = cfg.answerer.first, cfg.trust, cfg.ramp
 
     def forward(self, batch: Asked) -> Losses:
-        self.twin.follow(self.answerer.chain)
+        self.twin.follow()
         trust = self.trust * (self.forwards / self.ramp).clamp(max=1.0)
         (logits, target), (slow, _) = self.answerer.chain(batch), self.twin(batch)
         weights, smoothing = shared_out(batch), self.answerer.smoothing

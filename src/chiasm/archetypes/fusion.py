@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.archetypes.align import Alignment, Features, beside, everyones, widened
+from chiasm.archetypes.align import Alignment, Features, beside, everyones, learned, widened
 from chiasm.core import ranks
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
@@ -57,11 +57,7 @@ class Fusion(nn.Module):
         text: Bert.Config
         markers: Markers
         embed: int = 256
-        queue: int = 65_536
-        momentum: float = 0.995
-        trust: float = 0.4
-        hardness: float = 1.0
-        ramp: int
+        alignment: Alignment.Config | None  # None: searches and matches, and cannot be trained
 
         def build(self) -> "Fusion":
             return Fusion(self)
@@ -73,20 +69,18 @@ class Fusion(nn.Module):
     def __init__(self, cfg: Config) -> None:
         super().__init__()
         self.towers = Halves(cfg)
-        self.twin = Twin(self.towers, momentum=cfg.momentum)
-        self.alignment = Alignment(
-            embed=cfg.embed, queue=cfg.queue, trust=cfg.trust, ramp=cfg.ramp, hardness=cfg.hardness
-        )
+        self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.alignment = cfg.alignment and Alignment(cfg.alignment, self.towers, embed=cfg.embed)
         self.match_head = nn.Linear(cfg.text.dim, 2)
 
-    @property
-    def temperature(self) -> Tensor:
-        return self.alignment.temperature
-
     def forward(self, batch: ImageText) -> Losses:
-        self.twin.follow(self.towers)
+        self.twin.follow()
         seen, slow = self.see(batch.images), self.see_slowly(batch.images)
         return self.align(batch, seen, slow, self.towers.encoder.recall(seen))
+
+    @property
+    def twin(self) -> Twin[Halves]:
+        return learned(self.alignment).twin
 
     @torch.no_grad()
     def see_slowly(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
@@ -101,7 +95,9 @@ class Fusion(nn.Module):
         begun = self.towers.encoder.begin(text)
         with torch.no_grad():
             slow_features = self.twin(slow, self.twin.copy.encoder.begin(text))
-        loss, wrong_text, wrong_image = self.alignment(self.towers(seen, begun), slow_features, batch.identity)
+        loss, wrong_text, wrong_image = learned(self.alignment)(
+            self.towers(seen, begun), slow_features, batch.identity, self.temperature
+        )
         wrong = ranks.gather_learning(begun)[wrong_text], everyones(text).mask[wrong_text]
         states, mask = torch.cat([begun, begun, wrong[0]]), torch.cat([text.mask, text.mask, wrong[1]])
         logits = self._judged(states, mask, beside(self.towers.encoder, seen, memory, wrong_image))
@@ -154,7 +150,8 @@ class MaskedFusion(nn.Module):
         text = cfg.fusion.text
         self.fusion = cfg.fusion.build()
         self.word_head = WordHead(text.dim, self.fusion.towers.encoder.embed.word, eps=text.eps, std=text.std)
-        self.slow_head = Twin(self.word_head, momentum=cfg.fusion.momentum)
+        learns = cfg.fusion.alignment
+        self.slow_head = learns and Twin(self.word_head, momentum=learns.momentum)
         self.mask, self.vocab = cfg.fusion.markers.mask, text.vocab
 
     @property
@@ -162,9 +159,9 @@ class MaskedFusion(nn.Module):
         return self.fusion.temperature
 
     def forward(self, batch: ImageText) -> Losses:
-        self.fusion.twin.follow(self.fusion.towers)
-        self.slow_head.follow(self.word_head)
-        trust = self.fusion.alignment.trust  # before this forward counts
+        self.fusion.twin.follow()
+        learned(self.slow_head).follow()
+        trust = learned(self.fusion.alignment).trust  # before this forward counts
         seen, slow = self.see(batch.images), self.fusion.see_slowly(batch.images)
         memory = self.fusion.towers.encoder.recall(seen)
         losses = self.fusion.align(batch, seen, slow, memory)
@@ -185,7 +182,7 @@ class MaskedFusion(nn.Module):
             return ranks.fair(said.sum(), 0)
         with torch.no_grad():
             teacher = self.fusion.twin.copy.encoder
-            taught = self.slow_head(teacher.encode(hidden, teacher.recall(slow))[asked])
+            taught = learned(self.slow_head)(teacher.encode(hidden, teacher.recall(slow))[asked])
         loss = (1 - trust) * F.cross_entropy(said, target) + trust * agree(said, taught)
         return ranks.fair(loss, len(target))
 

@@ -16,12 +16,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.archetypes.align import Alignment, Features, beside, everyones, widened
+from chiasm.archetypes.align import Alignment, Features, beside, everyones, learned, widened
 from chiasm.core import ranks
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
 from chiasm.nn.cache import Cache
-from chiasm.nn.momentum import Twin
 from chiasm.nn.vit import ViT
 from chiasm.objectives.language import labelled, next_token
 from chiasm.objectives.matching import match
@@ -70,10 +69,7 @@ class Retriever(nn.Module):
         text: Bert.Config
         markers: Markers
         embed: int = 256
-        queue: int = 57_600
-        momentum: float = 0.995
-        trust: float = 0.4
-        ramp: int
+        alignment: Alignment.Config | None  # None: searches and matches, and cannot be trained
 
         def build(self) -> "Retriever":
             return Retriever(self)
@@ -85,14 +81,10 @@ class Retriever(nn.Module):
     def __init__(self, cfg: Config) -> None:
         super().__init__()
         self.towers = Towers(cfg)
-        self.twin = Twin(self.towers, momentum=cfg.momentum)
-        self.alignment = Alignment(embed=cfg.embed, queue=cfg.queue, trust=cfg.trust, ramp=cfg.ramp)
+        self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.alignment = cfg.alignment and Alignment(cfg.alignment, self.towers, embed=cfg.embed)
         self.match_head = nn.Linear(cfg.text.dim, 2)
         self.enc = cfg.markers.enc
-
-    @property
-    def temperature(self) -> Tensor:
-        return self.alignment.temperature
 
     def forward(self, batch: ImageText) -> Losses:
         seen = self.see(batch.images)
@@ -100,10 +92,11 @@ class Retriever(nn.Module):
 
     def align(self, batch: ImageText, seen: Float[Tensor, "b p c"], memory: Memory) -> Losses:
         """Both losses of pictures that were `seen` and that text layers hold in `memory`."""
-        self.twin.follow(self.towers)
+        alignment = learned(self.alignment)
+        alignment.twin.follow()
         fast = Features(self.embed_seen(seen), self.embed_text(batch.text))
-        slow = self.twin(batch.images, batch.text)
-        loss, wrong_text, wrong_image = self.alignment(fast, slow, batch.identity)
+        slow = alignment.twin(batch.images, batch.text)
+        loss, wrong_text, wrong_image = alignment(fast, slow, batch.identity, self.temperature)
         text = widened(batch.text)
         texts = Text.cat([text, text, everyones(text)[wrong_text]])
         logits = self._pairs(texts, beside(self.towers.encoder, seen, memory, wrong_image))

@@ -147,6 +147,13 @@ class Adapts(Protocol):
 
 
 @runtime_checkable
+class Restarts(Protocol):
+    """Made for training from the rest of the model, so that it can begin anew where an older model has none."""
+
+    def restart(self) -> None: ...
+
+
+@runtime_checkable
 class Captioner(Protocol):
     """Says what is on pictures, continuing the prompt that each has; a sequence of seeds gives every row its own."""
 

@@ -52,7 +52,7 @@ TOGETHER = replace(PRETRAIN, name="together", inherit={"": ""})
 # Adam moves a lone number by the learning rate, and ours is five times the paper's: left alone, the
 # temperature falls so fast that contrast outruns matching.
 PACE = 0.1
-TEMPERATURES = {"pretrain": "retriever.alignment", "together": "retriever.alignment", "retrieve": "alignment"}
+TEMPERATURES = {"pretrain": "retriever.temperature", "together": "retriever.temperature", "retrieve": "temperature"}
 
 Told = Callable[[int, int], None]  # steps done, steps in all
 
@@ -222,7 +222,7 @@ def _launch(place: Place, name: str, stage: Stage, model: Config, source: Source
     words = Tokenizer.load(place.tokenizer)
     fitted = model.fitted(words.vocab, words.markers) if isinstance(model, Fits) else model
     images = ImageProcessor(PIXELS)
-    slow = {f"{TEMPERATURES[stage.name]}.temperature": PACE} if stage.name in TEMPERATURES else {}
+    slow = {TEMPERATURES[stage.name]: PACE} if stage.name in TEMPERATURES else {}
     return Run(
         name=stage.name,
         system="blip",

@@ -20,13 +20,21 @@ class Twin(nn.Module, Generic[Part]):
         super().__init__()
         self.momentum = momentum
         self.copy = _without_parameters(original)
+        self._original = (original,)  # in a tuple: no part of ours
+
+    def follow(self) -> None:
+        """One step towards the original, before the twin is asked."""
+        self._move(1.0 - self.momentum)
+
+    def restart(self) -> None:
+        """Be the original's equal again."""
+        self._move(1.0)
 
     @torch.no_grad()
-    def follow(self, original: Part) -> None:
-        """One step towards the original, before the twin is asked."""
-        weights = dict(original.named_parameters())
+    def _move(self, step: float) -> None:
+        weights = dict(self._original[0].named_parameters())
         for name, buffer in self.copy.named_buffers():
-            buffer.lerp_(weights[name], 1.0 - self.momentum)
+            buffer.lerp_(weights[name], step)
 
     @torch.no_grad()
     def forward(self, *inputs: Any) -> Any:

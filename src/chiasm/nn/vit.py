@@ -6,7 +6,7 @@ CLIP's has one more norm before the first layer, which belongs to its stem.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -77,6 +77,10 @@ class ViT(nn.Module):
 
         def build(self) -> "ViT":
             return ViT(self)
+
+        def sized(self, image: int | None) -> "ViT.Config":
+            """The same for pictures of another size, if one is given."""
+            return self if image is None else replace(self, image=image)
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

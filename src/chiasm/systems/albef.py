@@ -15,6 +15,7 @@ from sections 3.4 and 4 of the paper.
 
 from dataclasses import replace
 
+from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening, of_halves
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, Judge
@@ -33,8 +34,8 @@ def base() -> MaskedFusion.Config:
     """ViT-B/16 and BERT-base at 256 pixels: 210 M parameters."""
     vision = ViT.Config(dim=768, depth=12, heads=12, image=256, stem=PatchStem(patch=16))
     text = Bert.Config(vocab=30_522, image_dim=768, reads=(6, 7, 8, 9, 10, 11))
-    # the ramp is one epoch of 4 M pictures in batches of 512
-    return MaskedFusion.Config(fusion=Fusion.Config(vision=vision, text=text, markers=MARKERS, ramp=7_800))
+    learns = Alignment.Config(queue=65_536, ramp=7_800)  # one epoch of 4 M pictures in batches of 512
+    return MaskedFusion.Config(fusion=Fusion.Config(vision=vision, text=text, markers=MARKERS, alignment=learns))
 
 
 def tiny() -> MaskedFusion.Config:
@@ -44,31 +45,34 @@ def tiny() -> MaskedFusion.Config:
     text = Bert.Config(vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(1,), max_len=64, dropout=0.0, std=std)
     markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
     # a twin and a queue that keep up with a run of hundreds of steps
-    fusion = Fusion.Config(vision=vision, text=text, markers=markers, embed=64, queue=256, momentum=0.9, ramp=250)
+    learns = Alignment.Config(queue=256, momentum=0.9, ramp=250)
+    fusion = Fusion.Config(vision=vision, text=text, markers=markers, embed=64, alignment=learns)
     return MaskedFusion.Config(fusion=fusion)
 
 
 def retriever(cfg: MaskedFusion.Config, *, image: int | None = None) -> Fusion.Config:
     """What search and matching need of a pre-trained model, perhaps at another picture size."""
-    return replace(cfg.fusion, vision=_sized(cfg.fusion.vision, image))
+    return replace(cfg.fusion, vision=cfg.fusion.vision.sized(image))
 
 
-def answerer(cfg: MaskedFusion.Config, *, image: int | None = None, ramp: int) -> DistilledAnswerer.Config:
+def answerer(
+    cfg: MaskedFusion.Config, *, image: int | None = None, momentum: float = 0.995, ramp: int
+) -> DistilledAnswerer.Config:
     """A question is read by both halves, an answer written by a decoder that starts as a copy of the upper one."""
     towers, above = cfg.fusion, len(cfg.fusion.text.reads)
     answer = replace(towers.text, image_dim=towers.text.dim, depth=above, reads=tuple(range(above)))
     whole = Answerer.Config(
-        vision=_sized(towers.vision, image), question=towers.text, answer=answer, markers=towers.markers,
+        vision=towers.vision.sized(image), question=towers.text, answer=answer, markers=towers.markers,
         opening=Opening.CLS, smoothing=0.0, first=2,  # the first token of a candidate counts twice, as released
     )  # fmt: skip
-    return DistilledAnswerer.Config(answerer=whole, momentum=towers.momentum, trust=towers.trust, ramp=ramp)
+    return DistilledAnswerer.Config(answerer=whole, momentum=momentum, ramp=ramp)
 
 
 def judge(cfg: MaskedFusion.Config, *, image: int | None = None) -> Judge.Config:
     """Visual entailment, by what both halves make of the first word."""
     towers = cfg.fusion
     return Judge.Config(
-        vision=_sized(towers.vision, image), text=towers.text, markers=towers.markers, labels=ENTAILMENT,
+        vision=towers.vision.sized(image), text=towers.text, markers=towers.markers, labels=ENTAILMENT,
         opening=Opening.CLS,
     )  # fmt: skip
 
@@ -78,16 +82,12 @@ def of_two(cfg: MaskedFusion.Config, labels: tuple[str, ...], *, image: int | No
     return replace(judge(cfg, image=image), text=Turns.Config(bert=cfg.fusion.text), labels=labels)
 
 
-def _sized(vision: ViT.Config, image: int | None) -> ViT.Config:
-    return vision if image is None else replace(vision, image=image)
-
-
 SYSTEM = System(
     paper="arXiv:2107.07651",
     presets={
         "tiny": tiny,
         "tiny-retrieve": lambda: retriever(tiny()),
-        "tiny-vqa": lambda: answerer(tiny(), ramp=250),
+        "tiny-vqa": lambda: answerer(tiny(), momentum=0.9, ramp=250),
         "tiny-assign": lambda: of_two(tiny(), ASSIGNED),
         "tiny-nlvr2": lambda: of_two(tiny(), TRUTH),
         "tiny-ve": lambda: judge(tiny()),
@@ -109,7 +109,7 @@ SYSTEM = System(
         Stage(
             name="retrieve",
             preset="tiny-retrieve",
-            train={"towers": 1.0, "alignment.temperature": 1.0, "match_head": 1.0},
+            train={"towers": 1.0, "temperature": 1.0, "match_head": 1.0},
             losses={"contrast": 1.0, "match": 1.0},
             inherit={"": "fusion"},
         ),

@@ -12,6 +12,7 @@ Numbers without a comment are from section 4.1 of the paper.
 
 from dataclasses import replace
 
+from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.answer import Answerer, of_question_and_answer
 from chiasm.archetypes.judge import TRUTH, Judge, of_two_pictures
 from chiasm.archetypes.med import MED, Captioner, Retriever
@@ -47,27 +48,25 @@ def tiny() -> MED.Config:
     )
     markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
     # a twin and a queue that keep up with a run of hundreds of steps
-    towers = Retriever.Config(vision=vision, text=text, markers=markers, embed=64, queue=256, momentum=0.9, ramp=250)
-    return MED.Config(retriever=towers)
+    learns = Alignment.Config(queue=256, momentum=0.9, ramp=250)
+    return MED.Config(retriever=Retriever.Config(vision=vision, text=text, markers=markers, embed=64, alignment=learns))
 
 
 def captioner(cfg: MED.Config, *, image: int | None = None, prompt: int = 0) -> Captioner.Config:
     """What a caption needs of a pre-trained model, perhaps at another picture size."""
     towers = cfg.retriever
-    return Captioner.Config(
-        vision=_sized(towers.vision, image), text=towers.text, markers=towers.markers, prompt=prompt
-    )
+    return Captioner.Config(vision=towers.vision.sized(image), text=towers.text, markers=towers.markers, prompt=prompt)
 
 
 def retriever(cfg: MED.Config, *, image: int | None = None) -> Retriever.Config:
     """What search and matching need of a pre-trained model, perhaps at another picture size."""
-    return replace(cfg.retriever, vision=_sized(cfg.retriever.vision, image))
+    return replace(cfg.retriever, vision=cfg.retriever.vision.sized(image))
 
 
 def answerer(cfg: MED.Config, *, image: int | None = None, drop_path: float = 0.0) -> Answerer.Config:
     """A question is read by the pre-trained encoder, an answer written by the pre-trained decoder."""
     towers = cfg.retriever
-    vision = replace(_sized(towers.vision, image), drop_path=drop_path)
+    vision = replace(towers.vision.sized(image), drop_path=drop_path)
     answer = replace(towers.text, image_dim=towers.text.dim)  # it reads the question's states
     return Answerer.Config(vision=vision, question=towers.text, answer=answer, markers=towers.markers)
 
@@ -76,17 +75,13 @@ def judge(cfg: MED.Config, *, merges: int, image: int | None = None) -> Judge.Co
     """Two pictures are read by twins of the pre-trained cross-attention; from layer `merges` on they are merged."""
     towers = cfg.retriever
     text = replace(towers.text, reading=TwoPictures(merges=merges))
-    return Judge.Config(vision=_sized(towers.vision, image), text=text, markers=towers.markers, labels=TRUTH)
+    return Judge.Config(vision=towers.vision.sized(image), text=text, markers=towers.markers, labels=TRUTH)
 
 
 def _pretraining(vision: ViT.Config) -> MED.Config:
     text = Bert.Config(vocab=VOCAB, image_dim=vision.dim)
-    # the ramp is two epochs of 14 M pictures in batches of 2880
-    return MED.Config(retriever=Retriever.Config(vision=vision, text=text, markers=MARKERS, ramp=9_700))
-
-
-def _sized(vision: ViT.Config, image: int | None) -> ViT.Config:
-    return vision if image is None else replace(vision, image=image)
+    learns = Alignment.Config(queue=57_600, ramp=9_700)  # two epochs of 14 M pictures in batches of 2880
+    return MED.Config(retriever=Retriever.Config(vision=vision, text=text, markers=MARKERS, alignment=learns))
 
 
 SYSTEM = System(
@@ -124,7 +119,7 @@ SYSTEM = System(
         Stage(
             name="retrieve",
             preset="tiny-retrieve",
-            train={"towers": 1.0, "match_head": 1.0, "alignment.temperature": 1.0},
+            train={"towers": 1.0, "match_head": 1.0, "temperature": 1.0},
             losses={"contrast": 1.0, "match": 1.0},
             inherit={"": "retriever"},
         ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from chiasm.core.ability import Adapts
+from chiasm.core.ability import Adapts, Restarts
 from chiasm.core.errors import unknown
 from chiasm.core.stage import Stage
 
@@ -18,28 +18,36 @@ def inherit(model: nn.Module, previous: nn.Module | None, stage: Stage) -> None:
     """Copy what `stage` takes over from `previous` into `model`.
 
     Every tensor under our path needs one of its shape under theirs, or of a shape that its module can
-    adapt; what is left over there (a queue, another head) stays behind. Any name of a tied tensor
-    will do, on both sides.
+    adapt; what is left over there (a queue, another head) stays behind. Parts of ours that only training
+    needs, and that `previous` has nothing of, begin anew. Any name of a tied tensor will do, on both sides.
     """
     if not stage.inherit:
         return
     if previous is None:
         raise ValueError(f"stage {stage.name!r} inherits from the stage before it, but there is no model to start from")
-    values = _taken(model, previous, stage)
+    values, anew = _taken(model, previous, stage)
     own = model.state_dict()
     for name, value in values.items():
         own[name].copy_(value)
+    for part in anew:
+        part.restart()
     for name, value in values.items():
         if not torch.equal(own[name], value.to(own[name])):
             raise ValueError(f"{name} is tied, but the previous model has several tensors for it")
 
 
-def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> dict[str, Tensor]:
-    """What each of our tensors becomes, in its shape."""
+def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> tuple[dict[str, Tensor], list[Restarts]]:
+    """What each of our tensors becomes, in its shape, and the parts for which there is nothing."""
     own, given = model.state_dict(), previous.state_dict()
     names: dict[str, str] = {}
     for ours, theirs in stage.inherit.items():
         names |= _below(ours, theirs, own, given, stage)
+    anew: list[Restarts] = []
+    for path, part in model.named_modules():
+        below = [name for name in names if name.startswith(f"{path}.")]
+        if isinstance(part, Restarts) and not any(names[name] in given for name in below):
+            anew.append(part)
+            names = {name: source for name, source in names.items() if name not in below}
     if lacking := [source for source in names.values() if source not in given]:
         raise ValueError(f"stage {stage.name!r} inherits {', '.join(lacking)}, which the previous model does not have")
     values = {name: _fitted(model, name, own[name], given[source]) for name, source in names.items()}
@@ -49,7 +57,7 @@ def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> dict[str, Ten
                 f"stage {stage.name!r} inherits {name} of shape {tuple(own[name].shape)} "
                 f"from {names[name]} of shape {tuple(value.shape)}"
             )
-    return values
+    return values, anew
 
 
 def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
