@@ -5,31 +5,39 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from chiasm.decoding.ranking import rank
 
 CANDIDATES = [[3], [3, 4], [3, 4, 5], [2], [6, 7], [3, 4], [8, 2, 2, 2], [6, 7, 9, 10], [5, 1], [4], [3, 5], []]
 
 
-def slow(scene: Any, row: int, candidates: list[list[int]], *, k: int, first: int) -> list[tuple[float, int, float]]:
+def slow(
+    scene: Any, row: int, candidates: list[list[int]], *, k: int, first: int, smoothing: float
+) -> list[tuple[float, int, float]]:
     """Every candidate by itself, every token from the start."""
     speak = scene.toy.about(scene.seen[row])
     scored = list[tuple[float, int, float, float]]()
     for place, words in enumerate(candidates):
         text = [*words, scene.toy.end]
-        gains = [torch.tensor(speak([0, *text[:i]])).log_softmax(0)[token].item() for i, token in enumerate(text)]
-        scored.append((gains[0], place, sum(gains), sum(gains) + (first - 1) * gains[0]))
+        logits = [torch.tensor(speak([0, *text[:i]])) for i in range(len(text))]
+        gains = [one.log_softmax(0)[token].item() for one, token in zip(logits, text, strict=True)]
+        loss = [
+            cross_entropy(one, torch.tensor(token), label_smoothing=smoothing).item()
+            for one, token in zip(logits, text, strict=True)
+        ]
+        scored.append((gains[0], place, sum(gains), -sum(loss) - (first - 1) * loss[0]))
     short = sorted(scored, key=lambda each: -each[0])[:k]
     return [(score, place, own) for _, place, own, score in sorted(short, key=lambda each: -each[3])]
 
 
-@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize(("first", "smoothing"), [(1, 0.0), (2, 0.0), (1, 0.1), (2, 0.6)])
 @pytest.mark.parametrize("k", [1, 3, 7, 12, 50])
-def test_the_tree_equals_candidates_alone(make_scene: Callable[..., Any], k: int, first: int) -> None:
+def test_the_tree_equals_candidates_alone(make_scene: Callable[..., Any], k: int, first: int, smoothing: float) -> None:
     scene = make_scene(prompts=[(0,)] * 4, sharp=1.0)
-    found = rank(scene.toy, scene.seen, CANDIDATES, k=k, first=first)
+    found = rank(scene.toy, scene.seen, CANDIDATES, k=k, first=first, smoothing=smoothing)
     for row, ranked in enumerate(found):
-        expected = slow(scene, row, CANDIDATES, k=k, first=first)
+        expected = slow(scene, row, CANDIDATES, k=k, first=first, smoothing=smoothing)
         assert ranked.scores == pytest.approx([score for score, _, _ in expected], abs=1e-4)
         assert ranked.logprobs == pytest.approx([own for _, _, own in expected], abs=1e-4)
         assert [CANDIDATES[place] for place in ranked.places] == [CANDIDATES[place] for _, place, _ in expected]

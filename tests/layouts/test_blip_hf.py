@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoImageProcessor, BlipConfig, BlipForConditionalGeneration
+from transformers import (
+    AutoImageProcessor,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipForImageTextRetrieval,
+    BlipForQuestionAnswering,
+)
 
 import chiasm
 from chiasm.data.text import Tokenizer
@@ -16,29 +22,38 @@ VISION = {
     "hidden_size": 36, "intermediate_size": 144, "num_hidden_layers": 3, "num_attention_heads": 3, "image_size": 40,
     "patch_size": 8, "layer_norm_eps": 1e-6,
 }  # fmt: skip
+SMALL = VISION | {"hidden_size": 24, "intermediate_size": 96}
 TEXT = {
     "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2,
     "num_attention_heads": 2, "encoder_hidden_size": 36, "max_position_embeddings": 40,
     "bos_token_id": WORDS.markers.dec, "sep_token_id": WORDS.markers.sep, "eos_token_id": WORDS.markers.sep,
-    "pad_token_id": WORDS.markers.pad,
+    "pad_token_id": WORDS.markers.pad, "cls_token_id": WORDS.markers.cls, "mask_token_id": WORDS.markers.mask,
 }  # fmt: skip
 
 
-@pytest.fixture
-def theirs() -> Any:
+def made(kind: type[Any], text: dict[str, Any] = TEXT, vision: dict[str, Any] = VISION) -> Any:
     torch.manual_seed(0)
-    model = BlipForConditionalGeneration(BlipConfig(text_config=TEXT, vision_config=VISION)).eval()
+    model = kind(BlipConfig(text_config=text, vision_config=vision, image_text_hidden_size=10)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.3 * torch.randn_like(weight))
     return model
 
 
+def saved(model: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    WORDS.save(folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture
+def theirs() -> Any:
+    return made(BlipForConditionalGeneration)
+
+
 @pytest.fixture
 def folder(theirs: Any, tmp_path: Path) -> Path:
-    theirs.save_pretrained(tmp_path / "blip")
-    WORDS.save(tmp_path / "blip" / "tokenizer.json")
-    return tmp_path / "blip"
+    return saved(theirs, tmp_path / "blip")
 
 
 def pictures(rows: int = 3) -> list[np.ndarray]:
@@ -89,13 +104,65 @@ def test_ours_theirs_ours_is_bit_exact(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_graph_without_a_class_of_theirs_lists_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"format 'hf' has no class for blip's MED; it can be written as chiasm"):
+    with pytest.raises(
+        ValueError, match=r"format 'hf' has no class for blip's MED; it can be written as lavis, chiasm"
+    ):
         chiasm.export(chiasm.create("blip/tiny"), tmp_path / "out")
     with pytest.raises(ValueError, match=r"format 'hff'.* hf"):
         chiasm.export(chiasm.create("blip/tiny-caption"), tmp_path / "out", format="hff")
     with pytest.raises(ValueError, match=r"cuts pictures into patches and has no ConvStem"):
         chiasm.export(chiasm.create("blip/tiny-caption"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+TEXTS = ["a red circle", "", "the small blue square at the top left of a big one"]
+
+
+@pytest.mark.parametrize("itm_token", ["enc", "cls"])
+@torch.inference_mode()
+def test_search_and_matching_are_theirs(tmp_path: Path, itm_token: str) -> None:
+    """They leave [CLS] at position 0, although training had [ENC] there."""
+    theirs = made(BlipForImageTextRetrieval)
+    model = chiasm.load(saved(theirs, tmp_path / "blip"), itm_token=itm_token)
+    pixels, text = model.processor(pictures()), WORDS.encode(TEXTS)
+    alone = {"input_ids": text.ids, "attention_mask": text.mask.long()}
+    opened = {**alone, "input_ids": text.opened_by(WORDS.markers.enc).ids if itm_token == "enc" else text.ids}
+    matched = theirs(pixel_values=pixels, **opened)
+    told, states = model.match(pictures(), TEXTS), model.features(images=pictures(), texts=TEXTS)
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(told.itm_logits, matched.itm_score, **close)
+    cosine = theirs(pixel_values=pixels, use_itm_head=False, **alone)
+    torch.testing.assert_close(told.itc_cosine, cosine.itm_score.diag(), **close)
+    torch.testing.assert_close(states["images"], matched.last_hidden_state, **close)
+    assert model.config.markers.cls == WORDS.markers.cls
+    again = BlipForImageTextRetrieval.from_pretrained(chiasm.export(model, tmp_path / "out")).eval()
+    assert torch.equal(again(pixel_values=pixels, **opened).itm_score, matched.itm_score)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.inference_mode()
+def test_answers_are_token_for_token_theirs(tmp_path: Path, beams: int) -> None:
+    theirs = made(BlipForQuestionAnswering, TEXT | {"encoder_hidden_size": 24, "label_smoothing": 0.2}, SMALL)
+    model = chiasm.load(saved(theirs, tmp_path / "blip"), itm_token="cls")
+    assert ("answer" in model.abilities, model.config.smoothing) == (True, 0.2)
+    strategy, asked = ("greedy" if beams == 1 else "beam"), ["what colour?", "how many", "is there a red circle"]
+    said = model.answer(pictures(), asked, strategy=strategy, num_beams=beams, max_new_tokens=9)
+    for picture, question, one in zip(pictures(), asked, said, strict=True):
+        ids = theirs.generate(
+            pixel_values=model.processor([picture]), input_ids=WORDS.encode([question]).ids, num_beams=beams,
+            do_sample=False, max_new_tokens=9,
+        )  # fmt: skip
+        assert one.text == WORDS.decode(ids[0].tolist())
+    assert len({one.text for one in said}) > 1
+    again = BlipForQuestionAnswering.from_pretrained(chiasm.export(model, tmp_path / "out")).eval()
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_heads_are_not_guessed(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"needs its config\.json beside it"):
+        chiasm.load(folder / "model.safetensors")
 
 
 def test_an_old_folder_is_replaced_only_when_told_so(folder: Path, tmp_path: Path) -> None:

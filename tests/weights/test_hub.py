@@ -106,7 +106,7 @@ def test_a_private_model_needs_its_token() -> None:
         ValueError, match=r"no folder 'us/secret', and the hub has no such model.* a private model needs token="
     ):
         fetch("us/secret")
-    assert fetch("us/secret", token="key").is_dir()  # noqa: S106 no secret
+    assert fetch("us/secret", token="key").is_dir()
 
 
 @pytest.mark.parametrize(

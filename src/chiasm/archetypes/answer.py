@@ -150,14 +150,15 @@ class DistilledAnswerer(nn.Module):
         self.answerer = cfg.answerer.build()
         self.twin = Twin(self.answerer.chain, momentum=cfg.momentum)
         self.register_buffer("forwards", torch.zeros((), dtype=torch.long))
-        self.first, self.trust, self.ramp = cfg.answerer.first, cfg.trust, cfg.ramp
+        self.first, self.smoothing = cfg.answerer.first, cfg.answerer.smoothing
+        self.trust, self.ramp = cfg.trust, cfg.ramp
 
     def forward(self, batch: Asked) -> Losses:
         self.twin.follow()
         trust = self.trust * (self.forwards / self.ramp).clamp(max=1.0)
         (logits, target), (slow, _) = self.answerer.chain(batch), self.twin(batch)
-        weights, smoothing = shared_out(batch), self.answerer.smoothing
-        told = weighed(logits, target, weights, smoothing=smoothing)
+        weights = shared_out(batch)
+        told = weighed(logits, target, weights, smoothing=self.smoothing)
         taught = weighed(logits, slow.softmax(dim=1), weights)
         self.forwards.add_(1)
         return {"answer": (1 - trust) * told + trust * taught}

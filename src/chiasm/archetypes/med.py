@@ -25,8 +25,6 @@ from chiasm.nn.vit import ViT
 from chiasm.objectives.language import labelled, next_token
 from chiasm.objectives.matching import match
 
-SMOOTHING = 0.1  # of the caption's labels; in BLIP's code and paper
-
 
 class Sharing(Enum):
     """What text encoder and decoder have in common (table 3 of the paper; it chose the second)."""
@@ -140,6 +138,7 @@ class Captioner(nn.Module):
         text: Bert.Config
         markers: Markers
         prompt: int = 0  # tokens of a fixed prompt that opens every caption: given, not learned
+        smoothing: float = 0.1  # of the labels; BLIP's
 
         def build(self) -> "Captioner":
             return Captioner(self, self.vision.build(), self.text.build())
@@ -154,7 +153,7 @@ class Captioner(nn.Module):
         self.decoder = decoder
         self.word_head = WordHead(cfg.text.dim, decoder.embed.word, eps=cfg.text.eps, std=cfg.text.std)
         self.start, self.end = cfg.markers.dec, cfg.markers.sep
-        self.prompt = cfg.prompt
+        self.prompt, self.smoothing = cfg.prompt, cfg.smoothing
 
     def forward(self, batch: ImageText) -> Losses:
         return self.describe(batch, self.decoder.recall(self.see(batch.images)))
@@ -164,7 +163,7 @@ class Captioner(nn.Module):
         text = batch.text.opened_by(self.start)
         states, _ = self.decoder.decode(text.ids, self.decoder.blank(memory))
         states, target = labelled(states, text.ids, _after(text.mask, self.prompt))
-        loss = next_token(self.word_head(states), target, smoothing=SMOOTHING)
+        loss = next_token(self.word_head(states), target, smoothing=self.smoothing)
         return {"language": ranks.fair(loss, len(target))}
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:

@@ -107,11 +107,14 @@ class Answers(Sees, Protocol):
     """Reads questions beside pictures and writes about what it has read.
 
     In a ranking of candidates the first token of each counts `first` times: once in BLIP, twice in
-    ALBEF.
+    ALBEF; and BLIP scores every token by the smoothed labels that it learned from.
     """
 
     @property
     def first(self) -> int: ...
+
+    @property
+    def smoothing(self) -> float: ...
 
     def ask(
         self, seen: Float[Tensor, "b p c"], question: Text, rows: Int[Tensor, " n"]

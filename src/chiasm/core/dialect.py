@@ -52,7 +52,15 @@ class Drop:
     reason: str
 
 
-Rule = Rename | Split | Transform | Tied | Drop
+@dataclass(frozen=True)
+class Own:
+    """Ours alone, so never written: a number that is taken to be `value` when read, or what only training needs."""
+
+    ours: str
+    value: float | None = None
+
+
+Rule = Rename | Split | Transform | Tied | Drop | Own
 Dialect = tuple[Rule, ...]
 
 
@@ -71,6 +79,8 @@ def _below(rule: Rule, theirs: str, ours: str) -> Rule:
             return Tied(theirs + rule.theirs, theirs + rule.same)
         case Drop():
             return replace(rule, theirs=theirs + rule.theirs)
+        case Own():
+            return replace(rule, ours=ours + rule.ours)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,12 +33,19 @@ class Ranked:
 
 @torch.no_grad()
 def rank(
-    model: Continues, seen: Float[Tensor, "b p c"], candidates: Sequence[Sequence[int]], *, k: int, first: int = 1
+    model: Continues,
+    seen: Float[Tensor, "b p c"],
+    candidates: Sequence[Sequence[int]],
+    *,
+    k: int,
+    first: int = 1,
+    smoothing: float = 0.0,
 ) -> list[Ranked]:
-    """For each row of `seen` the `k` candidates whose first token is the likeliest, by the probability of all of it.
+    """For each row of `seen` the `k` candidates whose first token is the likeliest, by the score of all of it.
 
-    Candidates are tokens without start and end; the end counts. `first` is how often the first token
-    of each does. A row's result depends on no other row.
+    Candidates are tokens without start and end; the end counts. `first` is how often the first token of
+    each does. A token's score is its log-probability, mixed by `smoothing` with the mean one of all
+    tokens: the negative of a loss with smoothed labels. A row's result depends on no other row.
     """
     if k < 1:
         raise ValueError(f"k is {k}, and at least 1 candidate must be kept")
@@ -47,20 +54,24 @@ def rank(
     texts = [(*words, model.end) for words in candidates]
     opened = torch.full((len(seen), 1), model.start, device=seen.device)
     logits, state = model.speak(opened, model.recall(seen))
-    begun = logits.float().log_softmax(dim=1)[:, torch.tensor([text[0] for text in texts], device=seen.device)]
+    every = logits.float().log_softmax(dim=1)
+    begun = every[:, torch.tensor([text[0] for text in texts], device=seen.device)]
     kept = begun.argsort(dim=1, descending=True, stable=True)[:, :k]
-    begun = begun.gather(1, kept)
+    begun, mean = begun.gather(1, kept), every.mean(dim=1, keepdim=True)
     chosen = [[texts[place] for place in row] for row in kept.tolist()]
-    logprob = begun + _rest(model, state, chosen, seen.device)
-    scores = logprob + (first - 1) * begun
+    rest, means = _rest(model, state, chosen, seen.device)
+    logprob = begun + rest
+    scores = (1 - smoothing) * (first * begun + rest) + smoothing * (first * mean + means)
     order = scores.argsort(dim=1, descending=True, stable=True)
     found = (part.gather(1, order).tolist() for part in (kept, scores, logprob))
     return [Ranked(tuple(places), tuple(score), tuple(own)) for places, score, own in zip(*found, strict=True)]
 
 
-def _rest(model: Continues, state: Any, chosen: Sequence[Sequence[Words]], home: torch.device) -> Float[Tensor, "b k"]:
-    """The log-probability of every text after its first token."""
-    total = torch.zeros(len(chosen), len(chosen[0]), device=home)
+def _rest(
+    model: Continues, state: Any, chosen: Sequence[Sequence[Words]], home: torch.device
+) -> Float[Tensor, "2 b k"]:
+    """The log-probability of every text after its first token, and what it would be of a mean token in each place."""
+    total = torch.zeros(2, len(chosen), len(chosen[0]), device=home)
     read: list[Places] = [{(): 0} for _ in chosen]
     for length in range(1, max(len(text) for row in chosen for text in row)):
         before, read = read, [_numbered(text[:length] for text in row if len(text) > length) for row in chosen]
@@ -76,7 +87,8 @@ def _rest(model: Continues, state: Any, chosen: Sequence[Sequence[Words]], home:
             if len(text) > length
         ]
         i, j, row, token = torch.tensor(gained, device=home).T
-        total[i, j] += logits[row, token].float() - logits.float().logsumexp(dim=1)[row]
+        every = logits.float().log_softmax(dim=1)
+        total[:, i, j] += torch.stack([every[row, token], every.mean(dim=1)[row]])
     return total
 
 

@@ -108,6 +108,6 @@ def _chosen(
     few = max(1, TREES // min(how.k, len(words)))
     for part in slices(len(text), few):
         states, writer = module.ask(seen, text[part], rows[part])
-        for best in rank(writer, states, words, k=how.k, first=module.first):
+        for best in rank(writer, states, words, k=how.k, first=module.first, smoothing=module.smoothing):
             items = tuple(how.candidates[place] for place in best.places)
             yield Answer(items[0], best.logprobs[0], Ranking(items, best.places, best.scores))

@@ -1,14 +1,15 @@
 """Models in the form that others read: a folder that `transformers` opens, or one of LAVIS's files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 
-from chiasm.core.dialect import Layout, Tied
+from chiasm.core.config import to_json
+from chiasm.core.dialect import Found, Layout, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
 from chiasm.core.types import Pixels
@@ -20,6 +21,8 @@ from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
 
 OWN = "chiasm"
+# what a config says of training alone; and eps, in which the files of one model differ: docs/weights.md
+LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps"}
 
 
 def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrite: bool = False) -> Path:  # noqa: A002 a public name
@@ -55,20 +58,49 @@ def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
 def _write(model: Predictor, layout: Layout, folder: Path) -> None:
     source = f"the {model.system} model"
     about, values = layout.write(model.config), state(model.module)
+    tensors = untranslate(values, layout.rules, source=source)
+    _require_same(
+        model.config, layout, Found(config=about, shapes={name: tuple(one.shape) for name, one in tensors.items()})
+    )
     with new_folder(folder) as inside, writing(folder):
         if about:
             # safetensors holds no tensor twice
             once = [rule for rule in layout.rules if not isinstance(rule, Tied)]
-            tensors = {name: value.contiguous() for name, value in untranslate(values, once, source=source).items()}
-            safetensors.torch.save_file(tensors, inside / WEIGHTS, metadata={"format": "pt"})
+            single = {name: value.contiguous() for name, value in untranslate(values, once, source=source).items()}
+            safetensors.torch.save_file(single, inside / WEIGHTS, metadata={"format": "pt"})
             dtype = str(model.dtype).removeprefix("torch.")
             _json(inside / CONFIG, {**about, "dtype": dtype})
             _json(inside / PREPROCESSOR, _eyes(model.processor.pixels))
         else:
-            torch.save({"model": untranslate(values, layout.rules, source=source)}, inside / f"{layout.format}.pth")
+            torch.save({"model": tensors}, inside / f"{layout.format}.pth")
         (inside / "README.md").write_text(_card(model, layout))
         if model.has_tokenizer:
             model.tokenizer.save(inside / TOKENIZER)
+
+
+def _require_same(config: Any, layout: Layout, written: Found) -> None:
+    """Raise where whoever reads what is `written` would take the model to be another."""
+    try:
+        read = layout.read(written)
+    except ValueError as error:
+        raise ValueError(f"format {layout.format!r} cannot hold this model: {error}") from error
+    ours, theirs = dict(_facts(to_json(config))), dict(_facts(to_json(read)))
+    odd = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+    if odd:
+        name = min(odd)
+        raise ValueError(
+            f"format {layout.format!r} cannot say that {name} is {ours[name]!r}: whoever reads it will take it "
+            f"to be {theirs[name]!r}"
+        )
+
+
+def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """All that a config says of what a model does, by path."""
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{above}{name}.")
+        elif name not in LEARNING:
+            yield above + name, value
 
 
 def _eyes(pixels: Pixels) -> Mapping[str, Any]:

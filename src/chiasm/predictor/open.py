@@ -1,9 +1,11 @@
 """From a name to a `Predictor`: a folder of one's own, or a published size with random weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 from chiasm.core.errors import unknown
 from chiasm.core.system import Config
@@ -11,12 +13,14 @@ from chiasm.core.types import Markers
 from chiasm.data.images import Resize
 from chiasm.data.text import Tokenizer
 from chiasm.predictor.catalogue import catalogue, config_of
-from chiasm.predictor.parts import pixels_of
+from chiasm.predictor.parts import markers_of, pixels_of, vocab_of
 from chiasm.predictor.published import read_published
 from chiasm.predictor.verbs import Predictor
-from chiasm.weights.folder import TOKENIZER, ModelCard, is_ours, last_finished, load_model
+from chiasm.weights.folder import TOKENIZER, ModelCard, is_ours, last_finished, load_model, skeleton
 from chiasm.weights.hub import fetch
+from chiasm.weights.state import assign, state
 
+ITM_TOKENS = ("enc", "cls")
 METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
 
@@ -37,15 +41,18 @@ def load(
     revision: str | None = None,
     token: str | None = None,
     offline: bool = False,
+    itm_token: Literal["enc", "cls"] = "enc",
 ) -> Predictor:
     """A model by its name on the hub, or from the disk: a folder or file of others, or a run folder of ours.
 
     A path that exists wins; a run folder stands for its last finished run. `device=None` is the GPU
     if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes pictures by Pillow to the
-    last bit, which is slower. `revision`, `token` and `offline` are for the hub.
+    last bit, which is slower. `revision`, `token` and `offline` are for the hub. `itm_token` opens a text
+    that is read beside a picture: [ENC] as BLIP was trained, or [CLS] as `transformers` leaves it.
     """
-    if preprocess not in METHODS:
-        raise unknown("preprocess", preprocess, METHODS)
+    for name, asked, known in (("preprocess", preprocess, METHODS), ("itm_token", itm_token, ITM_TOKENS)):
+        if asked not in known:
+            raise unknown(name, asked, known)
     place = device_of(device)
     path = located(source, revision=revision, token=token, offline=offline)
     if is_ours(path):
@@ -53,8 +60,20 @@ def load(
     else:
         module, card = read_published(path)
         module = module.to(device=place, dtype=dtype)
+    if itm_token == "cls":
+        module, card = _opened_by_cls(module, card)
     words = tokenizer if tokenizer is not None else _beside(path)
     return Predictor(module, card, _tokenizer(words), method=METHODS[preprocess])
+
+
+def _opened_by_cls(module: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
+    """The same weights, with [CLS] wherever [ENC] would stand."""
+    config = card.config
+    if isinstance(config, Fits) and (words := markers_of(config)):
+        config = config.fitted(vocab_of(config), replace(words, enc=words.cls))
+    again = skeleton(config)
+    assign(again, state(module), source=f"the {card.system} model")
+    return again.eval(), replace(card, config=config)
 
 
 def located(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from chiasm.core.system import Config
-from chiasm.core.types import Pixels
+from chiasm.core.types import Markers, Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.nn.vit import ViT
 
@@ -19,6 +19,9 @@ class Worded(Protocol):
     @property
     def max_len(self) -> int: ...
 
+    @property
+    def vocab(self) -> int: ...
+
 
 def pixels_of(config: Config) -> Pixels:
     """Pictures as the vision tower wants them, with the channels' statistics that all of BLIP's line uses."""
@@ -28,6 +31,16 @@ def pixels_of(config: Config) -> Pixels:
 def longest_text(config: Config) -> int:
     """How many tokens the text tower has positions for."""
     return _part(config, Worded).max_len
+
+
+def vocab_of(config: Config) -> int:
+    """How many words there are."""
+    return _part(config, Worded).vocab
+
+
+def markers_of(config: Config) -> Markers | None:
+    """The tokens that are not words, if the model opens or closes texts by itself."""
+    return next((part for part in _parts(config) if isinstance(part, Markers)), None)
 
 
 def _part(config: Any, kind: type[Part]) -> Part:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chiasm.core.dialect import Drop, Rename, Rule, Split, Tied, Transform
+from chiasm.core.dialect import Drop, Own, Rename, Rule, Split, Tied, Transform
 
 NUMBERS = ("i", "j")  # what stands in braces
 
@@ -45,8 +45,8 @@ class _Pattern:
 
 def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
     """Their tensors under our names; raises unless every one of them is claimed exactly once."""
-    table = [(_Pattern.of(rule.theirs), rule) for rule in rules]
-    found: dict[str, Tensor] = {}
+    table = [(_Pattern.of(rule.theirs), rule) for rule in rules if not isinstance(rule, Own)]
+    found = _given(rules, like=next((value for value in values.values() if value.is_floating_point()), torch.empty(0)))
     strange: list[str] = []
     for name, value in values.items():
         claims = [(fill, rule) for pattern, rule in table if (fill := pattern.match(name)) is not None]
@@ -68,9 +68,10 @@ def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: ob
 def untranslate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
     """Our tensors under their names: the inverse of `translate`, but for what it drops."""
     written: dict[str, Tensor] = {}
-    left = set(values)
+    own = [_Pattern.of(rule.ours) for rule in rules if isinstance(rule, Own)]
+    left = {name for name in values if not any(pattern.match(name) for pattern in own)}
     for rule in rules:
-        if isinstance(rule, (Drop, Tied)):
+        if isinstance(rule, (Drop, Tied, Own)):
             continue
         for theirs, ours in _homes(rule, values):
             if absent := [name for name in ours if name not in left]:
@@ -85,6 +86,12 @@ def untranslate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: 
     return written
 
 
+def _given(rules: Sequence[Rule], *, like: Tensor) -> dict[str, Tensor]:
+    """What is ours alone and yet known."""
+    known = {rule.ours: rule.value for rule in rules if isinstance(rule, Own)}
+    return {name: like.new_tensor(value) for name, value in known.items() if value is not None}
+
+
 def _homes(rule: Rename | Split | Transform, values: Mapping[str, Tensor]) -> Iterator[tuple[str, list[str]]]:
     """Names that the rule writes, and what of ours goes into each."""
     first, *more = rule.ours if isinstance(rule, Split) else (rule.ours,)
@@ -96,7 +103,12 @@ def _homes(rule: Rename | Split | Transform, values: Mapping[str, Tensor]) -> It
 
 
 def _read(
-    rule: Rule, fill: Callable[[str], str], value: Tensor, values: Mapping[str, Tensor], *, source: str
+    rule: Rename | Split | Transform | Tied | Drop,
+    fill: Callable[[str], str],
+    value: Tensor,
+    values: Mapping[str, Tensor],
+    *,
+    source: str,
 ) -> Iterator[tuple[str, Tensor]]:
     match rule:
         case Rename():

@@ -1,28 +1,53 @@
 """BERT as `transformers`, ALBEF, BLIP and LAVIS name it, with cross-attention in some layers, and its word head."""
 
-from chiasm.core.dialect import Drop, Rename, Tied, mount
+from collections.abc import Iterable
+
+from chiasm.core.dialect import Dialect, Drop, Rename, Rule, Tied, mount
+
+INSIDE = {"self.query": "q", "self.key": "k", "self.value": "v", "output.dense": "out"}
 
 
-def _attention(theirs: str, ours: str) -> tuple[Rename, ...]:
-    parts = {"self.query": "f.q", "self.key": "f.k", "self.value": "f.v", "output.dense": "f.out"}
-    norm = Rename(f"{theirs}.output.LayerNorm", f"{ours}.norm")
-    return (*(Rename(f"{theirs}.{name}", f"{ours}.{part}") for name, part in parts.items()), norm)
+def _attention(theirs: str, ours: str) -> Dialect:
+    parts = (Rename(f"{theirs}.{name}", f"{ours}.f.{part}") for name, part in INSIDE.items())
+    return (*parts, Rename(f"{theirs}.output.LayerNorm", f"{ours}.norm"))
 
 
-LAYER = (
-    *_attention("attention", "attend"),
-    *_attention("crossattention", "read"),
+def _pair(number: int, reader: str) -> Dialect:
+    """One of two cross-attentions side by side (BLIP's NLVR2)."""
+    names = {
+        name.replace("self.", f"self{number}.").replace("dense", f"dense{number}"): part
+        for name, part in INSIDE.items()
+    }
+    return tuple(Rename(f"crossattention.{name}", f"read.f.{reader}.{part}") for name, part in names.items())
+
+
+ATTEND = _attention("attention", "attend")
+READ = _attention("crossattention", "read")
+READ_TWO = (
+    *_pair(0, "first"),
+    *_pair(1, "second"),
+    Rename("crossattention.output.merge_layer", "read.f.merge"),
+    Rename("crossattention.output.LayerNorm", "read.norm"),
+)
+THINK = (
     Rename("intermediate.dense", "think.f.up"),
     Rename("output.dense", "think.f.down"),
     Rename("output.LayerNorm", "think.norm"),
 )
-BERT = (
+EMBED = (
     Rename("embeddings.word_embeddings", "embed.word"),
     Rename("embeddings.position_embeddings", "embed.position"),
     Rename("embeddings.LayerNorm", "embed.norm"),
-    Drop("embeddings.position_ids", "0, 1, 2, ..."),
-    *mount(LAYER, theirs="encoder.layer.{i}.", ours="layers.{i}."),
 )
+NUMBERS = Drop("embeddings.position_ids", "0, 1, 2, ...")
+
+
+def _layers(rules: Iterable[Rule]) -> Dialect:
+    return mount(rules, theirs="encoder.layer.{i}.", ours="layers.{i}.")
+
+
+BERT = (*EMBED, NUMBERS, *_layers((*ATTEND, *READ, *THINK)))
+BERT_OF_TWO_PICTURES = (*EMBED, NUMBERS, *_layers((*ATTEND, *READ_TWO, *THINK)))
 # beside `bert.`, whose word embeddings are the output matrix
 WORD_HEAD = (
     Rename("cls.predictions.bias", "bias"),
@@ -31,3 +56,27 @@ WORD_HEAD = (
     Tied("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"),
     Tied("cls.predictions.decoder.bias", "cls.predictions.bias"),
 )
+
+
+def writer(decoder: str, head: str) -> Dialect:
+    """`text_decoder` and its word head, which are below `decoder` and `head` in ours."""
+    words = mount(WORD_HEAD, theirs="text_decoder.", ours=head)
+    return (*mount(BERT, theirs="text_decoder.bert.", ours=decoder), *words)
+
+
+def sharing_writer(decoder: str, head: str) -> Dialect:
+    """The same where all but self-attention is that of `text_encoder`: BLIP stores it twice."""
+    below, encoder = "text_decoder.bert.", "text_encoder."
+    embed = [f"embeddings.{part}" for part in ("word_embeddings", "position_embeddings", "LayerNorm")]
+    layer = [f"encoder.layer.{{i}}.{part}" for part in ("crossattention", "intermediate", "output")]
+    return (
+        *mount(_layers(ATTEND), theirs=below, ours=decoder),
+        *(Tied(below + name, encoder + name) for name in (*embed, *layer)),
+        *mount((NUMBERS,), theirs=below),
+        *mount(WORD_HEAD, theirs="text_decoder.", ours=head),
+    )
+
+
+def two_heads(towers: str) -> Dialect:
+    """Where picture and text meet."""
+    return (Rename("vision_proj", f"{towers}image_head"), Rename("text_proj", f"{towers}text_head"))
