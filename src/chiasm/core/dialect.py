@@ -107,8 +107,8 @@ class Layout:
     """One of the forms that others publish a graph in.
 
     `fits` recognises it, `read` makes our config of theirs, or of the shapes where a file brings
-    none, and `write` theirs of ours. `graph` is the type of our config; `format` is what a user calls
-    the form: hf, lavis, ...
+    none, and `write` theirs of ours. `graph` is the type of our configs, of which it `holds` some or all;
+    `format` is what a user calls the form: hf, lavis, ...
     """
 
     format: str
@@ -117,3 +117,4 @@ class Layout:
     read: Callable[[Found], Any]
     write: Callable[[Any], Mapping[str, Any]]
     rules: Dialect
+    holds: Callable[[Any], bool] = lambda _: True

@@ -22,7 +22,7 @@ from chiasm.weights.translate import untranslate
 
 OWN = "chiasm"
 # what a config says of training alone; and eps, in which the files of one model differ: docs/weights.md
-LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps"}
+LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp", "trust", "momentum"}
 
 
 def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrite: bool = False) -> Path:  # noqa: A002 a public name
@@ -41,7 +41,9 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
 
 
 def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
-    fitting = [one for one in systems()[model.system].layouts if one.graph is type(model.config)]
+    fitting = [
+        one for one in systems()[model.system].layouts if one.graph is type(model.config) and one.holds(model.config)
+    ]
     for layout in fitting:
         if layout.format == format:
             return layout

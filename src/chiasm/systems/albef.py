@@ -22,12 +22,10 @@ from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, Judge
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Markers
+from chiasm.layouts import albef_lavis
 from chiasm.nn.bert import Bert
 from chiasm.nn.turns import Turns
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
-
-# bert-base-uncased; it has no tokens for BLIP's two, which no graph here asks for
-MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=102, enc=101)
 
 
 def base() -> MaskedFusion.Config:
@@ -35,7 +33,9 @@ def base() -> MaskedFusion.Config:
     vision = ViT.Config(dim=768, depth=12, heads=12, image=256, stem=PatchStem(patch=16))
     text = Bert.Config(vocab=30_522, image_dim=768, reads=(6, 7, 8, 9, 10, 11))
     learns = Alignment.Config(queue=65_536, ramp=7_800)  # one epoch of 4 M pictures in batches of 512
-    return MaskedFusion.Config(fusion=Fusion.Config(vision=vision, text=text, markers=MARKERS, alignment=learns))
+    return MaskedFusion.Config(
+        fusion=Fusion.Config(vision=vision, text=text, markers=albef_lavis.MARKERS, alignment=learns)
+    )
 
 
 def tiny() -> MaskedFusion.Config:
@@ -84,6 +84,7 @@ def of_two(cfg: MaskedFusion.Config, labels: tuple[str, ...], *, image: int | No
 
 SYSTEM = System(
     paper="arXiv:2107.07651",
+    layouts=albef_lavis.LAYOUTS,
     presets={
         "tiny": tiny,
         "tiny-retrieve": lambda: retriever(tiny()),

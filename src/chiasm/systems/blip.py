@@ -24,8 +24,6 @@ from chiasm.nn.bert import Bert
 from chiasm.nn.reading import TwoPictures
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
 
-# bert-base-uncased and two tokens more, as in the released files
-MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=30_523)
 VOCAB = 30_524
 
 
@@ -81,7 +79,9 @@ def judge(cfg: MED.Config, *, merges: int, image: int | None = None) -> Judge.Co
 def _pretraining(vision: ViT.Config) -> MED.Config:
     text = Bert.Config(vocab=VOCAB, image_dim=vision.dim)
     learns = Alignment.Config(queue=57_600, ramp=9_700)  # two epochs of 14 M pictures in batches of 2880
-    return MED.Config(retriever=Retriever.Config(vision=vision, text=text, markers=MARKERS, alignment=learns))
+    return MED.Config(
+        retriever=Retriever.Config(vision=vision, text=text, markers=blip_lavis.MARKERS, alignment=learns)
+    )
 
 
 SYSTEM = System(

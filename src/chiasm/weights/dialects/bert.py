@@ -42,11 +42,14 @@ EMBED = (
 NUMBERS = Drop("embeddings.position_ids", "0, 1, 2, ...")
 
 
+LAYER = (*ATTEND, *READ, *THINK)
+
+
 def _layers(rules: Iterable[Rule]) -> Dialect:
     return mount(rules, theirs="encoder.layer.{i}.", ours="layers.{i}.")
 
 
-BERT = (*EMBED, NUMBERS, *_layers((*ATTEND, *READ, *THINK)))
+BERT = (*EMBED, NUMBERS, *_layers(LAYER))
 BERT_OF_TWO_PICTURES = (*EMBED, NUMBERS, *_layers((*ATTEND, *READ_TWO, *THINK)))
 # beside `bert.`, whose word embeddings are the output matrix
 WORD_HEAD = (

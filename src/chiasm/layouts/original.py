@@ -1,0 +1,76 @@
+"""What the authors of ALBEF and BLIP published, and LAVIS after them: a pickle of tensors, and no config.
+
+Shapes say what such a file is. What they cannot say is what was published: heads of 64, eps 1e-6 in the
+vision tower and 1e-12 in the text. The momentum twin and its queues stay behind: training begins new ones.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from chiasm.core.dialect import Dialect, Drop, Found, Layout, Own, Rename, mount
+from chiasm.nn.bert import Bert
+from chiasm.nn.vit import PatchStem, ViT
+from chiasm.weights.dialects import bert, vit
+
+HEAD = 64  # the width of a head in every published file
+GONE = (
+    "visual_encoder_m", "text_encoder_m", "text_decoder_m", "vision_proj_m", "text_proj_m", "cls_head_m",
+    "image_queue", "text_queue", "idx_queue", "queue_ptr", "ptr_queue",
+)  # fmt: skip
+TWIN = tuple(Drop(name, "of a training that is over") for name in GONE)
+
+
+def vision(found: Found) -> ViT.Config:
+    """Of `visual_encoder`."""
+    dim, _, patch, _ = found.shape("visual_encoder.patch_embed.proj.weight")
+    places = found.shape("visual_encoder.pos_embed")[1] - 1
+    return ViT.Config(
+        dim=dim,
+        depth=found.count("visual_encoder.blocks."),
+        heads=dim // HEAD,
+        image=patch * math.isqrt(places),
+        stem=PatchStem(patch=patch),
+    )
+
+
+def text(found: Found, below: str, keys: str = "self") -> Bert.Config:
+    """Of the BERT `below`, whose cross-attention keeps its keys in `keys`."""
+    vocab, dim = found.shape(f"{below}embeddings.word_embeddings.weight")
+    depth = found.count(f"{below}encoder.layer.")
+    across = [f"{below}encoder.layer.{i}.crossattention.{keys}.key.weight" for i in range(depth)]
+    reads = tuple(i for i, name in enumerate(across) if name in found.shapes)
+    if not reads:
+        raise ValueError(f"none of the {depth} layers of {below.rstrip('.')} reads a picture")
+    return Bert.Config(
+        vocab=vocab,
+        image_dim=found.shape(across[reads[0]])[1],
+        dim=dim,
+        depth=depth,
+        heads=dim // HEAD,
+        reads=reads,
+        max_len=found.shape(f"{below}embeddings.position_embeddings.weight")[0],
+    )
+
+
+def sees(ours: str) -> Dialect:
+    """`visual_encoder`."""
+    return mount(vit.TIMM, theirs="visual_encoder.", ours=ours)
+
+
+def aligns(ours: str) -> Dialect:
+    """What aligns and matches, but for the text encoder."""
+    towers = f"{ours}towers."
+    return (
+        *sees(f"{towers}vision."),
+        *bert.two_heads(towers),
+        Rename("itm_head", f"{ours}match_head"),
+        Rename("temp", f"{ours}temperature"),
+        Own(f"{ours}alignment"),
+    )
+
+
+def layout(graph: type, fits: Callable[[Found], bool], read: Callable[[Found], Any], *rules: Dialect) -> Layout:
+    """Nothing is written beside the tensors."""
+    every = (*(rule for part in rules for rule in part), *TWIN)
+    return Layout(format="lavis", graph=graph, fits=fits, read=read, write=lambda _: {}, rules=every)
