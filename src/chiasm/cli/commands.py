@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, Command] = {
     "classify": Command("choose among labels", "chiasm.cli.verbs:classify", "chiasm.cli.options:Classify"),
     "embed": Command("turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed"),
     "train": Command("train what a recipe says", "chiasm.cli.train:train", again=CONTINUE),
+    "convert": Command("write a model as others read it", "chiasm.cli.convert:convert", "chiasm.cli.options:Convert"),
     "data inspect": Command(
         "look at pairs before training on them", "chiasm.cli.data:inspect", "chiasm.cli.options:Inspect"
     ),

@@ -351,6 +351,26 @@ class Launch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Write a model as others read it: theirs to ours, ours to theirs."""
+
+    source: Annotated[Positional[str], arg(metavar="SOURCE")]
+    """A name on the hub, a folder or file of others, or a folder that a training run made."""
+    target: Annotated[Positional[Path], arg(metavar="FOLDER")]
+    """A new folder."""
+    format: Literal["hf", "lavis", "openai", "openclip", "chiasm"] = "hf"
+    """hf is that of transformers, lavis that of ALBEF's, BLIP's and LAVIS's files, openai and openclip CLIP's."""
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, arg(metavar="NAME")] = None
+    """float32, bfloat16 or float16; left out: that of the source."""
+    tokenizer: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A tokenizer.json or vocab.txt to put beside the weights, where the source brings none."""
+    revision: Annotated[str | None, arg(metavar="NAME")] = None
+    """For the hub: a branch, tag or commit."""
+    overwrite: Flag = False
+    """Replace the folder if it exists."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Systems:
     """List the models there are, or tell about one system."""
 

@@ -69,6 +69,14 @@ def _judge_of_two(found: Found) -> Judge.Config:
     )
 
 
+def _entails(cfg: Judge.Config) -> bool:
+    return cfg.labels == ENTAILMENT
+
+
+def _is_true(cfg: Judge.Config) -> bool:
+    return cfg.labels == TRUTH
+
+
 def _turns() -> Iterator[Dialect]:
     """Layers of the text network, each by its number."""
     for i in range(BELOW):
@@ -118,10 +126,10 @@ LAYOUTS = (
     ),
     replace(
         layout(Judge.Config, _labels(3), _judge, sees("vision."), mount(READS, ours="encoder."), HEAD),
-        holds=lambda cfg: cfg.labels == ENTAILMENT,
+        holds=_entails,
     ),
     replace(
         layout(Judge.Config, _labels(2), _judge_of_two, sees("vision."), mount(TURNS, ours="encoder."), HEAD),
-        holds=lambda cfg: cfg.labels == TRUTH,
+        holds=_is_true,
     ),
 )

@@ -34,7 +34,7 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
     if place.exists() and not overwrite and (place.is_file() or any(place.iterdir())):
         raise ValueError(f"{place} exists: choose another folder, or pass overwrite=True to replace it")
     if format == OWN:
-        save_model(place, model.module, model.card, model.tokenizer)
+        save_model(place, model.module, model.card, model.tokenizer if model.has_tokenizer else None)
         return place
     _write(model, _layout(model, format), place)
     return place

@@ -42,7 +42,7 @@ class ModelCard:
     pixels: Pixels
 
 
-def save_model(folder: Path, module: nn.Module, card: ModelCard, tokenizer: Tokenizer) -> None:
+def save_model(folder: Path, module: nn.Module, card: ModelCard, tokenizer: Tokenizer | None) -> None:
     """Write a model folder; it appears whole or not at all, and replaces an older one."""
     about = {
         "format": FORMAT,
@@ -56,7 +56,8 @@ def save_model(folder: Path, module: nn.Module, card: ModelCard, tokenizer: Toke
     with new_folder(folder) as inside, writing(folder):
         (inside / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
         (inside / WEIGHTS).write_bytes(data)
-        tokenizer.save(inside / TOKENIZER)
+        if tokenizer is not None:
+            tokenizer.save(inside / TOKENIZER)
 
 
 def load_model(

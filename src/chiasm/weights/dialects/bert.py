@@ -7,7 +7,7 @@ from chiasm.core.dialect import Dialect, Drop, Rename, Rule, Tied, mount
 INSIDE = {"self.query": "q", "self.key": "k", "self.value": "v", "output.dense": "out"}
 
 
-def _attention(theirs: str, ours: str) -> Dialect:
+def _attention(theirs: str, ours: str) -> tuple[Rename, ...]:
     parts = (Rename(f"{theirs}.{name}", f"{ours}.f.{part}") for name, part in INSIDE.items())
     return (*parts, Rename(f"{theirs}.output.LayerNorm", f"{ours}.norm"))
 

@@ -1,0 +1,19 @@
+"""`chiasm convert`: from one form of a model's files to another."""
+
+from chiasm.cli.options import Convert
+from chiasm.cli.verbs import DTYPES
+from chiasm.predictor.export import export
+from chiasm.predictor.open import load
+
+
+def convert(asked: Convert) -> None:
+    """Load one, write the other."""
+    model = load(
+        asked.source,
+        device="cpu",
+        dtype=None if asked.dtype is None else DTYPES[asked.dtype],
+        tokenizer=asked.tokenizer,
+        revision=asked.revision,
+    )
+    folder = export(model, asked.target, format=asked.format, overwrite=asked.overwrite)
+    print(f"{folder} holds {model.system}/{model.preset} as {asked.format}: {', '.join(model.abilities)}")
