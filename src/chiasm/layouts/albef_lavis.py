@@ -19,13 +19,13 @@ from chiasm.weights.dialects import bert
 # bert-base-uncased; it has no tokens for BLIP's two, which no graph here asks for
 MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=102, enc=101)
 BELOW, LAYERS = 6, 12  # of the text network, in every published file
-WORDS, FIRST = "embeddings.word_embeddings.weight", "encoder.layer.0.crossattention.self.key.weight"
+FIRST, SIXTH = (f"encoder.layer.{i}.crossattention.self.key.weight" for i in (0, BELOW))
 WRITER, MATCHES, JUDGES = "text_decoder.cls.predictions.bias", "itm_head.weight", "cls_head.2.weight"
 
 
 def _has(reader: str, *present: str) -> Callable[[Found], bool]:
     """Whether an ALBEF has these heads, of all that there are."""
-    must = {"visual_encoder.cls_token", reader + WORDS, *present}
+    must = {"visual_encoder.cls_token", reader + SIXTH, *present}
     never = {reader + FIRST, WRITER, MATCHES, JUDGES} - must
     return lambda found: must <= found.shapes.keys() and not never & found.shapes.keys()
 
@@ -119,7 +119,7 @@ LAYOUTS = (
     layout(Answerer.Config, _has("text_encoder.", WRITER), _answerer, ANSWERS),
     layout(
         DistilledAnswerer.Config,
-        lambda _: False,  # what is read has no twin
+        _has("text_encoder.", WRITER),
         lambda found: DistilledAnswerer.Config(answerer=_answerer(found), ramp=1),
         mount(ANSWERS, ours="answerer."),
         (Own("twin"), Own("forwards")),

@@ -82,6 +82,8 @@ def _write(model: Predictor, layout: Layout, folder: Path) -> None:
 
 def _require_same(config: Any, layout: Layout, written: Found) -> None:
     """Raise where whoever reads what is `written` would take the model to be another."""
+    if not layout.fits(written):
+        raise ValueError(f"format {layout.format!r} cannot hold this model: it would be taken for something else")
     try:
         read = layout.read(written)
     except ValueError as error:

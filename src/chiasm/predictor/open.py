@@ -58,7 +58,7 @@ def load(
     if is_ours(path):
         module, card = load_model(path, device=place, dtype=dtype)
     else:
-        module, card = read_published(path)
+        module, card = read_published(path, dtype)
         module = module.to(device=place, dtype=dtype)
     if itm_token == "cls":
         module, card = _opened_by_cls(module, card)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from chiasm.core.dialect import Found, Layout
@@ -20,9 +21,9 @@ from chiasm.weights.translate import translate
 PREPROCESSOR = "preprocessor_config.json"
 
 
-def read_published(path: Path) -> tuple[nn.Module, ModelCard]:
+def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Module, ModelCard]:
     """The module of a file or folder of others, in eval mode, and what it is."""
-    foreign = read_foreign(path)
+    foreign = read_foreign(path, dtype)
     name, system, layout = recognise(foreign.found, path)
     config: Config = layout.read(foreign.found)
     module = skeleton(config)

@@ -4,7 +4,9 @@ A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folde
 """
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from chiasm.core.config import from_json, read_as, to_json
 from chiasm.core.files import new_folder, read_record, writing
@@ -22,6 +25,7 @@ from chiasm.weights.state import assign, state
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 KINDS = {"system": str, "preset": str, "config": dict, "pixels": dict}  # what config.json must hold
+PIECE = 64 << 20  # bytes that are converted at once
 MODEL, DONE = "model", "done.json"  # of a run: its model folder, and what it writes last
 
 
@@ -69,7 +73,7 @@ def load_model(
         module = skeleton(card.config)
     except (RuntimeError, ArithmeticError, AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} describes what cannot be built: {error}") from error
-    assign(module, read_tensors(folder / WEIGHTS), source=folder / WEIGHTS)
+    assign(module, read_tensors(folder / WEIGHTS, dtype), source=folder / WEIGHTS)
     return module.to(device=device, dtype=dtype).eval(), card
 
 
@@ -95,14 +99,36 @@ def read_card(folder: Path) -> ModelCard:
     return ModelCard(system=about["system"], preset=about["preset"], config=config, pixels=pixels)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, mapped into memory rather than read."""
+def read_tensors(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, mapped into memory rather than read, unless they change their `dtype`."""
     try:
-        return safetensors.torch.load_file(path)
+        return in_dtype(lambda: safetensors.torch.load_file(path), dtype)
     except FileNotFoundError:
         raise ValueError(f"{path.parent} is no model folder: it has no {path.name}") from None
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def in_dtype(mapped: Callable[[], dict[str, Tensor]], dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """What `mapped` gives, numbers with a point in `dtype`.
+
+    A page of a file that was read stays in memory as long as the file is mapped. So the file is mapped
+    again for every `PIECE`, and what stays is little more than the result.
+    """
+    tensors = mapped()
+    if dtype is None or all(value.dtype == dtype for value in tensors.values() if value.is_floating_point()):
+        return tensors
+    ends = accumulate(value.nbytes for value in tensors.values())
+    parts = groupby(list(zip(tensors, ends, strict=True)), key=lambda each: each[1] // PIECE)
+    del tensors
+    found: dict[str, Tensor] = {}
+    for _, part in parts:
+        found |= _converted(mapped(), [name for name, _ in part], dtype)
+    return found
+
+
+def _converted(values: Mapping[str, Tensor], names: Sequence[str], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: values[name].to(dtype if values[name].is_floating_point() else None, copy=True) for name in names}
 
 
 def is_ours(path: Path) -> bool:
@@ -139,9 +165,19 @@ def _number(run: Path) -> int:
     return int(run.name.partition("-")[0])
 
 
+class _Unfilled(TorchFunctionMode):
+    """Draws nothing: on the meta device that would import torch's compiler, which takes longer than all else."""
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        return given.get("tensor", *args[:1]) if func.__name__ in {"normal_", "uniform_"} else func(*args, **given)
+
+
 def skeleton(config: Config) -> nn.Module:
     """The module without its weights, which are about to come; the caller's random state is kept."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         module = config.build()
     if set(dict(module.named_buffers())) <= set(module.state_dict()):
         return module

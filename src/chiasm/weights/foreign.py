@@ -18,7 +18,7 @@ from torch import Tensor
 
 from chiasm.core.dialect import Found
 from chiasm.core.files import read_record
-from chiasm.weights.folder import CONFIG, WEIGHTS, read_tensors
+from chiasm.weights.folder import CONFIG, WEIGHTS, in_dtype, read_tensors
 
 INDEX = f"{WEIGHTS}.index.json"
 PICKLES = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
@@ -42,14 +42,17 @@ class Foreign:
         )
 
 
-def read_foreign(path: Path) -> Foreign:
-    """Everything in `path`; raises a sentence where nothing can be read, or more than tensors would have to be."""
+def read_foreign(path: Path, dtype: torch.dtype | None = None) -> Foreign:
+    """Everything in `path`, in another `dtype` if one is given.
+
+    Raises a sentence where nothing can be read, or more than tensors would have to be.
+    """
     if path.is_file():
-        return Foreign(path=path, tensors=_tensors(path), config=_config(path.parent / CONFIG))
+        return Foreign(path=path, tensors=_tensors(path, dtype), config=_config(path.parent / CONFIG))
     shards = _shards(path)
     tensors: dict[str, Tensor] = {}
     for shard in shards:
-        tensors |= _tensors(shard)
+        tensors |= _tensors(shard, dtype)
     return Foreign(path=path, tensors=tensors, config=_config(path / CONFIG))
 
 
@@ -69,12 +72,12 @@ def _shards(folder: Path) -> list[Path]:
     raise ValueError(f"{folder} holds no weights: looked for {WEIGHTS}, {INDEX} and {', '.join(PICKLES)}")
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _tensors(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        return read_tensors(path)
+        return read_tensors(path, dtype)
     if path.suffix not in PICKLED:
         raise ValueError(f"{path} is no file of weights: chiasm reads .safetensors and {', '.join(sorted(PICKLED))}")
-    return _named(_unpickled(path), path)
+    return in_dtype(lambda: _named(_unpickled(path), path), dtype)
 
 
 def _unpickled(path: Path) -> Any:
