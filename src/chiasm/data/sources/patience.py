@@ -85,11 +85,12 @@ class Patient(io.RawIOBase):
         try:
             raw.seek(self._at)
         except ValueError:  # some servers give a file from front to back only
+            if raw.tell() > self._at:
+                self._forget()
+                raw = self._raw = self._opened()
             while raw.tell() < self._at:
                 if not raw.read(min(SKIP, self._at - raw.tell())):
-                    break
-            if raw.tell() != self._at:
-                raise
+                    return b""
         return raw.read(size)
 
     def _forget(self) -> None:

@@ -21,7 +21,7 @@ from chiasm.data.sources.record import reason_of
 # fsspec's file systems are untyped, and raise ImportError where a package for a protocol is missing
 T = TypeVar("T")
 CHUNK = 1 << 16  # bytes that are asked for at least; what a file system keeps beyond is its own affair
-EXTRA = ("http", "https", "s3")  # protocols whose packages `chiasm[remote]` brings
+WEB = re.compile("https?://")  # what `chiasm[remote]` is for; fsspec itself names the packages of other protocols
 
 
 @runtime_checkable
@@ -48,8 +48,7 @@ class Remote:
         try:
             system, path = url_to_fs(url)
         except ImportError as error:
-            known = url.partition("://")[0].rpartition("::")[2] in EXTRA
-            need = "pip install 'chiasm[remote]'" if known else str(error)
+            need = "pip install 'chiasm[remote]'" if WEB.search(url) else str(error)
             raise ValueError(f"{url}: its protocol needs another package: {need}") from error
         except (ValueError, OSError) as error:
             raise ValueError(f"{url} cannot be opened: {str(error) or type(error).__name__}") from error
