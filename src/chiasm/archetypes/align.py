@@ -136,7 +136,7 @@ def beside(encoder: Bert, seen: Float[Tensor, "b p c"], memory: Memory, wrong: r
     """What text layers hold of our pictures, of the wrong ones, which any rank may have seen, and of ours again."""
     if ranks.world() == 1:
         right = torch.arange(len(seen), device=seen.device)
-        return rows_of(memory, torch.cat([right, wrong.by[0], right]))
+        return rows_of(memory, torch.cat([right, wrong.ours, right]))
     return tuple(
         own and other and KV(torch.cat([own.k, other.k, own.k]), torch.cat([own.v, other.v, own.v]))
         for own, other in zip(memory, encoder.recall(wrong.of(seen)), strict=True)

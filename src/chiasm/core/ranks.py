@@ -60,34 +60,39 @@ def gather_all(*given: Tensor) -> tuple[Tensor, ...]:
     )
 
 
+def gather_learning(x: Tensor) -> Tensor:
+    """Rows of all processes; each one's rows get the gradient that all processes have for them."""
+    return x if world() == 1 else _Gather.apply(x)
+
+
 @dataclass(frozen=True)
 class Asked:
     """Numbers of rows among those of all processes: what each wants, and which are ours."""
 
     by: Int[Tensor, "w n"]
 
+    @property
+    def ours(self) -> Int[Tensor, " n"]:
+        """What we want."""
+        return self.by[rank()]
+
     def of(self, x: Tensor) -> Tensor:
         """The rows that we asked for, of what each process has its part of; its rows get everyone's gradient.
 
         Only these rows travel, so it does not matter how many processes there are.
         """
-        ours = self.by[rank()]
         if world() == 1:
-            return x[ours]
+            return x[self.ours]
         owner, row = self.by // len(x), self.by % len(x)
         wanted = [row[other][owner[other] == rank()] for other in range(world())]
         sent, got = [len(each) for each in wanted], owner[rank()].bincount(minlength=world()).tolist()
-        return _Swap.apply(x[torch.cat(wanted)], sent, got)[owner[rank()].argsort(stable=True).argsort()]
+        arrived = owner[rank()].argsort(stable=True)  # in this order, so it is undone
+        return _Swap.apply(x[torch.cat(wanted)], sent, got)[arrived.argsort()]
 
 
 def ask(*wanted: Int[Tensor, " n"]) -> tuple[Asked, ...]:
     """Tell everyone which rows we want; each wants as many."""
     return tuple(Asked(each.view(world(), -1)) for each in gather_all(*wanted))
-
-
-def gather_learning(x: Tensor) -> Tensor:
-    """The same, and every process's rows get the gradient that all processes have for them."""
-    return x if world() == 1 else _Gather.apply(x)
 
 
 @torch.no_grad()
