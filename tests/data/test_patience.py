@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
@@ -117,6 +119,16 @@ def test_a_connection_that_is_gone_names_the_rows(shop: Path, kind: str, monkeyp
     monkeypatch.setattr(Flaky, "every", 0)
     if kind != "x.parquet":  # a table's groups may be large, and are not asked for again
         assert known(source) == truth(shop)
+
+
+def test_a_table_of_places(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "0.png").write_bytes((shop / "0.png").read_bytes())
+    pq.write_table(pa.table({"path": ["0.png"], "text": ["text 0"]}), tmp_path / "x.parquet")
+    source = open_source(f"flaky://{tmp_path}/x.parquet")
+    assert source[0].image == truth(shop)[0][1]
+    monkeypatch.setattr(Flaky, "every", 1)
+    assert isinstance(source[0].image, Unread)
+    assert source[0].text == "text 0"
 
 
 def test_training_goes_on_without_what_is_gone(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
