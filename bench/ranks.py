@@ -1,10 +1,11 @@
-"""What training in two processes costs: pictures a second alone and together, and how much work averaging is.
+"""What training in two processes costs: pictures a second alone and together, and how long each waits for the other.
 
     python bench/ranks.py                     # prints the table that docs/speed.md holds
 
 A process has one thread and as many pictures a step in all rows: two that train together learn from batches twice as
 large. "Apart" are two processes at the same time that do not know of each other, which share the machine all the same.
-The three take turns, and the median of the rounds counts. Averaging is a share of processor time, not of waiting.
+The three take turns, and the median of the rounds counts. A meeting is whatever one process cannot do without the
+other: how many there are in a step, and the share of a step's time that passes in them, backward's included.
 """
 
 import argparse
@@ -13,12 +14,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 from train import step_of  # beside this script
 
 from chiasm.core import ranks
-from chiasm.training import average
 from chiasm.training.together import together
 
 ROWS = {"tiny (the demo's): width 64": ("tiny", 64), "the pilot's model: width 128": ("first", 64)}
@@ -36,43 +38,50 @@ def main() -> None:
         with together():
             print(json.dumps(measure(name, int(batch))))
         return
-    print("| step | alone | two apart | two together | of it averaging |", "|---|---|---|---|---|", sep="\n")
+    print("| step | alone | two apart | two together | meetings | of the time |", "|---|---|---|---|---|---|", sep="\n")
     for row, (name, batch) in ROWS.items():
-        found: dict[str, list[float]] = {"alone": [], "apart": [], "together": [], "averaging": []}
+        found: dict[str, list[float]] = {"alone": [], "apart": [], "together": [], "meetings": [], "in them": []}
         for _ in range(asked.rounds):
             found["alone"].append(_done(_worker(name, batch))["rate"])
             both = [_worker(name, batch), _worker(name, batch)]
             found["apart"].append(sum(_done(one)["rate"] for one in both))
             told = _done(_worker(name, batch, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"))
             found["together"].append(told["rate"])
-            found["averaging"].append(told["averaging"])
-        alone, apart, joined, share = (statistics.median(values) for values in found.values())
-        print(f"| {row} | {alone:.0f} | {apart:.0f} | {joined:.0f} | {share:.1%} |")
+            found["meetings"].append(told["meetings"])
+            found["in them"].append(told["in them"])
+        alone, apart, joined, meetings, share = (statistics.median(values) for values in found.values())
+        print(f"| {row} | {alone:.0f} | {apart:.0f} | {joined:.0f} | {meetings:.0f} | {share:.0%} |")
 
 
 def measure(name: str, batch: int) -> dict[str, float]:
-    """Pictures a second of all processes together, and the share of a step's work that averaging is."""
+    """Pictures a second of all processes together; the meetings of a step, and the share of its time that they take."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     spent = list[float]()
-    plain = average.average
+    plain = ranks._company  # noqa: SLF001 - every meeting goes through it
 
-    def timed(*given: object) -> object:
-        start = time.process_time()
-        mean = plain(*given)
-        spent.append(time.process_time() - start)
-        return mean
+    @contextmanager
+    def timed() -> Generator[None]:
+        start = time.perf_counter()
+        with plain():
+            yield
+        spent.append(time.perf_counter() - start)
 
-    average.average = timed
+    ranks._company = timed  # noqa: SLF001
     step, _ = step_of(name, batch * ranks.world())
-    times, work = list[float](), list[float]()
-    for _ in range(STEPS + 5):
-        start, begun = time.perf_counter(), time.process_time()
+    for _ in range(5):
+        step()
+    spent.clear()
+    times = list[float]()
+    for _ in range(STEPS):
+        start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-        work.append(time.process_time() - begun)
-    share = statistics.median(spent[5:]) / statistics.median(work[5:])
-    return {"rate": batch * ranks.world() / statistics.median(times[5:]), "averaging": share}
+    return {
+        "rate": batch * ranks.world() / statistics.median(times),
+        "meetings": len(spent) / STEPS,
+        "in them": sum(spent) / sum(times),
+    }
 
 
 def _worker(name: str, batch: int, *launch: str) -> subprocess.Popen[str]:

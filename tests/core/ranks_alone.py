@@ -29,6 +29,16 @@ def words(number: int) -> Tensor:
     return rows()[: 3 * (1 - number), 0].clone().requires_grad_()
 
 
+def wanted(number: int) -> Tensor:
+    """Rows that a rank asks for: of both, one of them twice; the last rank wants none of its own."""
+    return torch.tensor([[5, 0, 0], [1, 2, 2]])[number]
+
+
+def valued(rows: Tensor, number: int) -> Tensor:
+    """Some loss that looks at the rows that a rank asked for."""
+    return (rows * (wanted(number)[:, None] + torch.arange(1.0, 4.0)) * (number + 1)).sum()
+
+
 def main() -> None:
     dist.init_process_group("gloo")
     number = ranks.rank()
@@ -47,6 +57,12 @@ def main() -> None:
     told |= {"mean": mean.detach(), "weights": lost.grad, "first": ranks.told(number), "all": ranks.everyones(number)}
     told |= {"average": ranks.average(torch.tensor([1.0, number]))}
     told |= {"loss": loss.detach(), "gradient": linear.weight.grad, "rows": ranks.gather(mine), "drawn": drawn}
+    lent = linear(mine).detach().requires_grad_()
+    asked, other = ranks.ask(wanted(number), number * torch.ones(3, dtype=torch.long))
+    lost = asked.of(lent)
+    valued(lost, number).backward()
+    told |= {"asked": asked.by, "lent": lost.detach(), "returned": lent.grad, "other": other.of(mine)}
+    told |= {"several": ranks.gather_all(mine > 0, torch.full((3,), number), mine)}
     torch.save(told | {"rank": number, "world": ranks.world()}, Path(sys.argv[1]) / str(number))
     dist.destroy_process_group()
 

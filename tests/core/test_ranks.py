@@ -36,6 +36,25 @@ def test_everyone_sees_all_rows_in_order(both: list[Any]) -> None:
     assert all(torch.equal(told["rows"], alone.rows()) for told in both)
 
 
+def test_several_things_are_gathered_at_once(both: list[Any]) -> None:
+    rows = alone.rows()
+    for told in both:
+        positive, numbers, same = told["several"]
+        assert torch.equal(positive, rows > 0)
+        assert numbers.tolist() == [0, 0, 0, 1, 1, 1]
+        assert torch.equal(same, rows)
+
+
+def test_rows_that_were_asked_for_come_and_their_gradients_go_back(both: list[Any]) -> None:
+    rows = alone.model()(alone.rows()).detach().requires_grad_()
+    sum(alone.valued(rows[alone.wanted(number)], number) for number in range(2)).backward()
+    for number, told in enumerate(both):
+        assert torch.equal(told["asked"], torch.stack([alone.wanted(0), alone.wanted(1)]))
+        torch.testing.assert_close(told["lent"], rows.detach()[alone.wanted(number)])
+        torch.testing.assert_close(told["returned"], rows.grad[3 * number :][:3])
+        assert torch.equal(told["other"], alone.rows()[[number] * 3])
+
+
 def test_everyone_believes_rank_zero(both: list[Any]) -> None:
     torch.manual_seed(0)
     drawn = torch.rand(2)
@@ -63,6 +82,9 @@ def test_a_single_process_needs_no_group() -> None:
     assert (ranks.rank(), ranks.world()) == (0, 1)
     assert ranks.gather_learning(x) is x
     assert ranks.gather(x) is x
+    assert ranks.gather_all(x, x) == (x, x)
+    (asked,) = ranks.ask(torch.tensor([1, 1, 0]))
+    assert asked.of(x).shape == (3, 3)
     assert ranks.agreed(x) is x
     assert ranks.average(x) is x
     assert ranks.fair(x.sum(), 3).equal(x.sum())

@@ -13,11 +13,14 @@ import pytest
 
 from chiasm.core.errors import MediaError
 from chiasm.core.files import OutputError
+from chiasm.core.types import Pixels
 from chiasm.data import writers
-from chiasm.data.images import decode
+from chiasm.data.images import ImageProcessor, decode
+from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import parquet
 from chiasm.data.sources.parquet import ParquetSource
+from chiasm.data.text import Tokenizer
 from chiasm.data.writers import GROUP, write_parquet
 
 
@@ -175,3 +178,48 @@ def test_tags_are_json(tmp_path: Path) -> None:
     write_parquet([Pair("1", b"x", "a", {"z": "é\ud800", "a": [1, None]})], path)
     assert dict(ParquetSource(path)[0].tags) == {"z": "é\ud800", "a": [1, None]}
     assert list(json.loads(pq.read_table(path)["tags"][0].as_py())) == ["a", "z"]
+
+
+def test_a_page_that_is_broken_after_the_index_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of its group are named and passed over, and nobody unpacks the group once more for each of them."""
+    monkeypatch.setattr(writers, "GROUP", 8)
+    path = tmp_path / "x.parquet"
+    write_parquet([Pair(f"p{i}", np.random.default_rng(i).bytes(500), f"text {i}") for i in range(24)], path)
+    chunk = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    assert "image" in chunk.path_in_schema
+    start, length = chunk.dictionary_page_offset or chunk.data_page_offset, chunk.total_compressed_size
+    data = bytearray(path.read_bytes())
+    data[start + 60 : start + length] = bytes(length - 60)
+    path.write_bytes(data)
+    source, read = ParquetSource(path), ParquetSource._read
+    asked: list[int] = []
+    monkeypatch.setattr(ParquetSource, "_read", lambda self, *key: [asked.append(key[1]), read(self, *key)][1])
+    assert (len(source), source.skipped) == (24, ())
+    rows = [source[i] for i in range(24)]
+    assert [row.id for row in rows[:8] + rows[16:]] == [f"p{i}" for i in (*range(8), *range(16, 24))]
+    assert [row.id for row in rows[8:16]] == [f"x.parquet:1:{i}" for i in range(8)]
+    assert asked == [0, 1, 2]
+    with pytest.raises(MediaError, match=r"picture 0 \(.*x\.parquet\): unreadable parquet: "):
+        decode(rows[8].image)
+    with pytest.raises(MediaError, match="unreadable parquet"):
+        write_parquet(rows, tmp_path / "y.parquet")
+
+
+def test_training_passes_over_a_broken_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "GROUP", 8)
+    write_parquet(made(24), tmp_path / "x.parquet")
+    read = ParquetSource._read
+
+    def broken(self: ParquetSource, number: int, group: int) -> list[dict[str, object]]:
+        if group == 1:
+            raise OSError("Corrupt snappy compressed data.")
+        return read(self, number, group)
+
+    monkeypatch.setattr(ParquetSource, "_read", broken)
+    pixels_ = Pixels(size=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    loader = PairLoader(
+        ParquetSource(tmp_path / "x.parquet"), ImageProcessor(pixels_), Tokenizer.builtin(), batch=8, seed=0
+    )
+    assert [len(next(loader).images) for _ in range(6)] == [8] * 6
+    named = {each.id: each.reason for each in loader.skipped}
+    assert named == {f"x.parquet:1:{i}": "unreadable parquet: Corrupt snappy compressed data." for i in range(8)}

@@ -36,11 +36,11 @@ class Features(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """The loss of contrast, and for each of our rows a wrong text and a wrong picture among the rows of all ranks."""
+    """The loss of contrast, and for each row a wrong text and a wrong picture among the rows of all ranks."""
 
     loss: Float[Tensor, ""]
-    wrong_text: Int[Tensor, " b"]
-    wrong_image: Int[Tensor, " b"]
+    wrong_text: ranks.Asked
+    wrong_image: ranks.Asked
 
 
 class Alignment(nn.Module, Generic[Part]):
@@ -82,7 +82,8 @@ class Alignment(nn.Module, Generic[Part]):
     ) -> Aligned:
         with torch.no_grad():
             temperature.clamp_(0.001, 0.5)
-        known, everyone = Features(*map(ranks.gather, slow)), ranks.gather(identity)
+        *known, everyone = ranks.gather_all(*slow, identity)
+        known = Features(*known)
         images = torch.cat([known.image, self.image_queue.vectors])
         texts = torch.cat([known.text, self.text_queue.vectors])
         same = identity[:, None] == torch.cat([everyone, self.text_queue.identity])[None, :]
@@ -95,13 +96,16 @@ class Alignment(nn.Module, Generic[Part]):
             self.forwards.add_(1)
         loss = (contrast(to_text, truth) + contrast(to_image, truth_text)) / 2
         now = slice(len(everyone))
-        return Aligned(loss, *(self._wrong(logits[:, now], same[:, now]) for logits in (to_text, to_image)))
+        return Aligned(loss, *ranks.ask(*self._wrong([to_text[:, now], to_image[:, now]], same[:, now])))
 
-    def _wrong(self, logits: Float[Tensor, "b k"], same: Bool[Tensor, "b k"]) -> Int[Tensor, " b"]:
-        """Drawn on rank 0 for everyone, so that the number of ranks changes no draw."""
-        rows, everyone = logits.shape
-        noise = ranks.ours(torch.empty(everyone, everyone, device=logits.device).exponential_())
-        return hard_negatives(self.hardness * logits, same, noise, first=ranks.rank() * rows)
+    def _wrong(self, found: list[Float[Tensor, "b k"]], same: Bool[Tensor, "b k"]) -> list[Int[Tensor, " b"]]:
+        """For each direction a draw, by noise that rank 0 draws for everyone: the number of ranks changes no draw."""
+        rows, everyone = same.shape
+        noise = [torch.empty(everyone, everyone, device=same.device).exponential_() for _ in found]
+        return [
+            hard_negatives(self.hardness * logits, same, drawn, first=ranks.rank() * rows)
+            for logits, drawn in zip(found, ranks.ours(torch.stack(noise, dim=1)).unbind(1), strict=True)
+        ]
 
 
 def learned(part: Part | None) -> Part:
@@ -122,18 +126,18 @@ def widened(text: Text) -> Text:
     return Text(F.pad(text.ids, more), F.pad(text.mask, more))
 
 
-def everyones(text: Text) -> Text:
-    """Texts of all ranks, which must be of one width."""
-    return Text(ranks.gather(text.ids), ranks.gather(text.mask.byte()).bool())  # gloo gathers no booleans
+def asked(wrong: ranks.Asked, text: Text) -> Text:
+    """Texts of any rank; all must be of one width."""
+    found = wrong.of(torch.stack([text.ids, text.mask.long()], dim=1))
+    return Text(found[:, 0], found[:, 1].bool())
 
 
-def beside(encoder: Bert, seen: Float[Tensor, "b p c"], memory: Memory, wrong: Int[Tensor, " b"]) -> Memory:
+def beside(encoder: Bert, seen: Float[Tensor, "b p c"], memory: Memory, wrong: ranks.Asked) -> Memory:
     """What text layers hold of our pictures, of the wrong ones, which any rank may have seen, and of ours again."""
-    everyone = ranks.gather_learning(seen)
-    if everyone is seen:
+    if ranks.world() == 1:
         right = torch.arange(len(seen), device=seen.device)
-        return rows_of(memory, torch.cat([right, wrong, right]))
+        return rows_of(memory, torch.cat([right, wrong.ours, right]))
     return tuple(
         own and other and KV(torch.cat([own.k, other.k, own.k]), torch.cat([own.v, other.v, own.v]))
-        for own, other in zip(memory, encoder.recall(everyone[wrong]), strict=True)
+        for own, other in zip(memory, encoder.recall(wrong.of(seen)), strict=True)
     )

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.archetypes.align import Alignment, Features, beside, everyones, learned, widened
+from chiasm.archetypes.align import Alignment, Features, asked, beside, learned, widened
 from chiasm.core import ranks
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
@@ -98,7 +98,7 @@ class Fusion(nn.Module):
         loss, wrong_text, wrong_image = learned(self.alignment)(
             self.towers(seen, begun), slow_features, batch.identity, self.temperature
         )
-        wrong = ranks.gather_learning(begun)[wrong_text], everyones(text).mask[wrong_text]
+        wrong = wrong_text.of(begun), asked(wrong_text, text).mask
         states, mask = torch.cat([begun, begun, wrong[0]]), torch.cat([text.mask, text.mask, wrong[1]])
         logits = self._judged(states, mask, beside(self.towers.encoder, seen, memory, wrong_image))
         return {"contrast": loss, "match": match(logits, positives=len(text))}

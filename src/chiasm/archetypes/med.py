@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.archetypes.align import Alignment, Features, beside, everyones, learned, widened
+from chiasm.archetypes.align import Alignment, Features, asked, beside, learned, widened
 from chiasm.core import ranks
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
@@ -96,7 +96,7 @@ class Retriever(nn.Module):
         slow = alignment.twin(batch.images, batch.text)
         loss, wrong_text, wrong_image = alignment(fast, slow, batch.identity, self.temperature)
         text = widened(batch.text)
-        texts = Text.cat([text, text, everyones(text)[wrong_text]])
+        texts = Text.cat([text, text, asked(wrong_text, text)])
         logits = self._pairs(texts, beside(self.towers.encoder, seen, memory, wrong_image))
         return {"contrast": loss, "match": match(logits, positives=len(text))}
 

@@ -10,8 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from chiasm.bootstrap.manifest import Opener, Shard
 from chiasm.bootstrap.pinned import Record, encode, fingerprint, pin
 from chiasm.bootstrap.policy import POLICIES, Choice, Keep, Origin, Policy, choose
@@ -20,7 +18,7 @@ from chiasm.bootstrap.standards import Looks
 from chiasm.bootstrap.store import Done, Store
 from chiasm.core.errors import MediaError
 from chiasm.core.files import read_record, write_atomic
-from chiasm.data.pairs import Pair, Source
+from chiasm.data.pairs import Pair, Source, Stored
 from chiasm.data.sources import open_source
 from chiasm.data.writers import Form, encoded
 
@@ -179,7 +177,7 @@ def _write(place: Path, form: Form, pairs: _Pairs) -> Record:
     return record
 
 
-def pair_of(choice: Choice, image: Path | bytes | np.ndarray) -> Pair:
+def pair_of(choice: Choice, image: Stored) -> Pair:
     """A picture with a text that stays; the id says whose text it is, the tags how well it fits."""
     tags: dict[str, Any] = json.loads(choice.row.tags)
     pair = Pair(choice.row.id, image, choice.text, tags)

@@ -29,6 +29,7 @@ from chiasm.core.errors import MediaError
 from chiasm.core.files import read_file
 from chiasm.core.types import Pixels
 from chiasm.data.formats import called, readable
+from chiasm.data.pairs import Unread
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -88,6 +89,8 @@ def decode(picture: Picture, *, index: int = 0) -> UInt8[np.ndarray, "h w 3"]:
                 return _from_pillow(picture, index, "PIL.Image")
         case np.ndarray():
             return _from_array(picture, index)
+        case Unread(where, reason):
+            raise MediaError(index, where, reason)
         case Tensor():
             return _from_tensor(picture.detach().cpu(), index)
         case _:

@@ -23,7 +23,7 @@ from chiasm.data.augment import Augment
 from chiasm.data.batches import CAPTIONS, Batch, Form
 from chiasm.data.images import ImageProcessor
 from chiasm.data.order import Ordered, Rows, order, shuffled
-from chiasm.data.pairs import Pair, Source
+from chiasm.data.pairs import Pair, Source, Unread
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.record import Skipped, summary
 from chiasm.data.text import Tokenizer
@@ -149,7 +149,8 @@ class PairLoader:
         words = self.form.read(pairs, self.tokenizer)
         pictures = self._decoders.map(self._decode, rows, pairs)
         for row, pair, said, squares in zip(rows, pairs, words, pictures, strict=True):
-            if isinstance(said, str):
+            lost = isinstance(pair.image, Unread)  # and the text, perhaps, with it
+            if isinstance(said, str) and not lost:
                 self._skipped[row] = Skipped(pair.id, said)
             elif isinstance(squares, str):
                 self._skipped[row] = Skipped(pair.id, squares)

@@ -9,19 +9,31 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A picture that could not be fetched, and why; whoever decodes it is told."""
+
+    where: str
+    reason: str
+
+
+Stored = Path | bytes | np.ndarray | Unread
+
+
+@dataclass(frozen=True)
 class Pair:
     """A picture and its text, not yet decoded.
 
     `image` is a path, an encoded file's bytes, or pixels (uint8, `[h, w, 3]`), and so is `second`,
     where a text is about two pictures. `tags` are facts that travel along and that JSON can hold:
     `human`, `noise` (its kind, "" for none), `truth`, `facts`; `question`, `answers`, `label`.
+    Where the picture is `Unread`, the text may have been lost with it.
     """
 
     id: str
-    image: Path | bytes | np.ndarray
+    image: Stored
     text: str
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    second: Path | bytes | np.ndarray | None = None
+    second: Stored | None = None
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from PIL import Image
 
 from chiasm.core.errors import MediaError
 from chiasm.core.files import sync_folder, writing
-from chiasm.data.pairs import Pair
+from chiasm.data.pairs import Pair, Stored, Unread
 
 GROUP = 128  # pairs that are read together: few, since training reads in any order
 SCHEMA = pa.schema([
@@ -71,7 +71,7 @@ def write_tar(pairs: Iterable[Pair], path: str | Path) -> int:
     return count
 
 
-def encoded(image: Path | bytes | np.ndarray, *, index: int = 0) -> bytes:
+def encoded(image: Stored, *, index: int = 0) -> bytes:
     """A picture as a file: as it was, or as PNG if it never was one."""
     match image:
         case bytes():
@@ -85,6 +85,8 @@ def encoded(image: Path | bytes | np.ndarray, *, index: int = 0) -> bytes:
             sink = io.BytesIO()
             Image.fromarray(image).save(sink, "PNG")
             return sink.getvalue()
+        case Unread(where, reason):
+            raise MediaError(index, where, reason)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from chiasm.core.errors import MediaError
 from chiasm.data.images import decode
-from chiasm.data.pairs import Pair
+from chiasm.data.pairs import Pair, Stored, Unread
 from chiasm.data.quality import Look, look
 from chiasm.data.text import clean
 
@@ -64,7 +64,7 @@ def digest(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
 
 
-def _picture(image: Path | bytes | np.ndarray) -> Picture | str:
+def _picture(image: Stored) -> Picture | str:
     try:
         pixels = decode(image)
         size, format_ = _file(image)
@@ -75,7 +75,7 @@ def _picture(image: Path | bytes | np.ndarray) -> Picture | str:
     return Picture(look(pixels), digest(str(pixels.shape).encode() + pixels.tobytes()), size, format_)
 
 
-def _file(image: Path | bytes | np.ndarray) -> tuple[int, str]:
+def _file(image: Stored) -> tuple[int, str]:
     """How many bytes, and of what format by its first bytes, whatever its name says."""
     match image:
         case Path():
@@ -85,6 +85,8 @@ def _file(image: Path | bytes | np.ndarray) -> tuple[int, str]:
             return len(image), _format(image[:8])
         case np.ndarray():
             return image.nbytes, "pixels"
+        case Unread(where, reason):
+            raise MediaError(0, where, reason)
 
 
 def _format(start: bytes) -> str:

@@ -30,13 +30,15 @@ def average(parameters: Sequence[nn.Parameter], values: Float[Tensor, " n"]) -> 
     if ranks.world() == 1:
         return values
     used = values.new_tensor([parameter.grad is not None for parameter in parameters])
-    values, used = ranks.average(torch.cat([values, used])).split([len(values), len(used)])
-    found = [parameter for parameter, share in zip(parameters, used.tolist(), strict=True) if share]
-    for bucket in _buckets(found):
-        grads = [torch.zeros_like(part) if part.grad is None else part.grad for part in bucket]
-        flat = ranks.average(torch.cat([grad.reshape(-1) for grad in grads]))
-        for parameter, grad in zip(bucket, flat.split([part.numel() for part in bucket]), strict=True):
-            parameter.grad = grad.view_as(parameter)
+    grads = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
+    found = list[Tensor]()
+    for bucket in _buckets([torch.cat([values, used]), *grads]):
+        flat = ranks.average(torch.cat([part.reshape(-1) for part in bucket]))
+        means = flat.split([*map(Tensor.numel, bucket)])
+        found += [mean.view_as(part) for mean, part in zip(means, bucket, strict=True)]
+    values, used = found[0].split([len(values), len(used)])
+    for parameter, share, mean in zip(parameters, used.tolist(), found[1:], strict=True):
+        parameter.grad = mean if share else None
     return values
 
 
@@ -54,15 +56,15 @@ def check_same(model: nn.Module) -> None:
         )
 
 
-def _buckets(parameters: Iterable[nn.Parameter]) -> Iterable[list[nn.Parameter]]:
-    """Neighbours of one type, about `BUCKET` numbers at a time."""
-    bucket: list[nn.Parameter] = []
-    for parameter in parameters:
-        full = sum(part.numel() for part in bucket) + parameter.numel() > BUCKET
-        if bucket and (full or bucket[0].dtype != parameter.dtype):
+def _buckets(tensors: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    """Neighbours of one dtype."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        full = sum(map(Tensor.numel, bucket)) + tensor.numel() > BUCKET
+        if bucket and (full or bucket[0].dtype != tensor.dtype):
             yield bucket
             bucket = []
-        bucket.append(parameter)
+        bucket.append(tensor)
     if bucket:
         yield bucket
 

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from chiasm.data.pairs import Stored
 from chiasm.data.sources.place import Place, contents
 from chiasm.data.sources.record import TEXT_KEYS
 
@@ -45,7 +45,7 @@ def tags_of(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in known and value is not None} | told
 
 
-def picture_of(record: Mapping[str, Any], folder: Place) -> Path | bytes:
+def picture_of(record: Mapping[str, Any], folder: Place) -> Stored:
     """Bytes where there are any, else a path; nothing at all is an empty file to whoever decodes it."""
     image = next((record[key] for key in ("image", "img", "jpg") if record.get(key) is not None), None)
     stored: Mapping[str, Any] = image if isinstance(image, Mapping) else {}

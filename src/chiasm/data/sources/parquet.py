@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chiasm.data.order import WINDOW
-from chiasm.data.pairs import Pair
+from chiasm.data.pairs import Pair, Unread
 from chiasm.data.sources.columns import PICTURE, picture_of, pictures_of, tags_of, words_of
 from chiasm.data.sources.packed import Found, PackedSource
 from chiasm.data.sources.place import Place, files, size
@@ -34,6 +34,7 @@ class ParquetSource(PackedSource):
     def __init__(self, where: str | Path) -> None:
         self._files = files(where, (".parquet",))
         self._groups: OrderedDict[tuple[int, int], list[dict[str, Any]]] = OrderedDict()
+        self._broken: dict[tuple[int, int], Unread] = {}
         self._lock = threading.Lock()
         super().__init__(where)
 
@@ -52,28 +53,43 @@ class ParquetSource(PackedSource):
                             own = str(record.get("id") or f"{path.name}:{group}:{row}")
                             yield from found(own, record, (number, group, row), size(path))
             except (OSError, pa.ArrowException) as error:
-                yield Skipped(path.name, f"unreadable parquet: {(str(error) or type(error).__name__).splitlines()[0]}")
+                yield Skipped(path.name, f"unreadable parquet: {_first_line(error)}")
             except ValueError as error:
                 yield Skipped(path.name, str(error))
 
     def _pair(self, *place: int) -> Pair:
         number, group, row, text = place
-        path, record = self._files[number], self._group(number, group)[row]
-        own = str(record.get("id") or f"{path.name}:{group}:{row}")
-        return pair(own, record, text, path.parent)
+        path, records = self._files[number], self._group(number, group)
+        own = f"{path.name}:{group}:{row}"
+        if isinstance(records, Unread):
+            return Pair(numbered(own, text + 1), records, "")
+        return pair(str(records[row].get("id") or own), records[row], text, path.parent)
 
-    def _group(self, number: int, group: int) -> list[dict[str, Any]]:
+    def _group(self, number: int, group: int) -> list[dict[str, Any]] | Unread:
         """The rows of a group; as many groups stay in memory as a window of the order touches, and as many again."""
         key = (number, group)
         with self._lock:
+            if key in self._broken:
+                return self._broken[key]
             if key not in self._groups:
-                with self._files[number].open("rb") as raw, pq.ParquetFile(raw) as file:
-                    names = words_of(file.schema_arrow) + pictures_of(file.schema_arrow)
-                    self._groups[key] = file.read_row_group(group, columns=names).to_pylist()
+                try:
+                    self._groups[key] = self._read(*key)
+                except (OSError, pa.ArrowException, ValueError) as error:
+                    reason = f"unreadable parquet: {_first_line(error)}"
+                    return self._broken.setdefault(key, Unread(str(self._files[number]), reason))
                 while len(self._groups) > 1 and sum(map(len, self._groups.values())) > 2 * WINDOW:
                     self._groups.popitem(last=False)
             self._groups.move_to_end(key)
             return self._groups[key]
+
+    def _read(self, number: int, group: int) -> list[dict[str, Any]]:
+        with self._files[number].open("rb") as raw, pq.ParquetFile(raw) as file:
+            names = words_of(file.schema_arrow) + pictures_of(file.schema_arrow)
+            return file.read_row_group(group, columns=names).to_pylist()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def found(own: str, record: dict[str, Any], place: tuple[int, ...], weight: int) -> Iterator[Found | Skipped]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from chiasm.data.sources.patience import UnreachableError
 from chiasm.data.sources.place import Place, Stream
 
 PIECE = 1 << 20
@@ -118,7 +119,11 @@ class Pieces:
             if self._files[file].suffix.lower() not in UNPACK:
                 opened.at = opened.stream.seek(number * PIECE) // PIECE
         while opened.at <= number:
-            self._pieces[file, opened.at] = _filled(opened.stream)
+            try:
+                self._pieces[file, opened.at] = _filled(opened.stream)
+            except UnreachableError:
+                opened.home.close()
+                raise
             opened.at += 1
             while len(self._pieces) > self._room:
                 self._pieces.popitem(last=False)
@@ -140,6 +145,8 @@ def _filled(stream: Stream) -> bytes:
         while left and (part := stream.read(left)):
             parts.append(bytes(part))
             left -= len(part)
+    except UnreachableError:  # nothing is known to be wrong with the file
+        raise
     except BROKEN:
         pass
     return b"".join(parts)

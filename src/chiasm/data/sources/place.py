@@ -6,14 +6,22 @@
 A pattern stands for many: `shards/{000000..000099}.tar`, `shards/*.tar`.
 """
 
+import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from chiasm.data.pairs import Stored, Unread
+from chiasm.data.sources.patience import Patient, patiently
+from chiasm.data.sources.record import reason_of
 
 # fsspec's file systems are untyped, and raise ImportError where a package for a protocol is missing
+T = TypeVar("T")
+CHUNK = 1 << 16  # bytes that are asked for at least; what a file system keeps beyond is its own affair
+WEB = re.compile("https?://")  # what `chiasm[remote]` is for; fsspec itself names the packages of other protocols
 
 
 @runtime_checkable
@@ -40,7 +48,8 @@ class Remote:
         try:
             system, path = url_to_fs(url)
         except ImportError as error:
-            raise ValueError(f"{url}: its protocol needs another package: {error}") from error
+            need = "pip install 'chiasm[remote]'" if WEB.search(url) else str(error)
+            raise ValueError(f"{url}: its protocol needs another package: {need}") from error
         except (ValueError, OSError) as error:
             raise ValueError(f"{url} cannot be opened: {str(error) or type(error).__name__}") from error
         return cls(system, path.rstrip("/"))
@@ -66,19 +75,24 @@ class Remote:
         return Remote(self.system, self.path.rpartition("/")[0])
 
     def exists(self) -> bool:
-        return self.length >= 0 or bool(self.system.exists(self.path))
+        return self.length >= 0 or bool(self.ask(self.system.exists))
 
     def is_dir(self) -> bool:
-        return bool(self.system.isdir(self.path))
+        return bool(self.ask(self.system.isdir))
 
     def is_file(self) -> bool:
-        return self.length >= 0 or bool(self.system.isfile(self.path))
+        return self.length >= 0 or bool(self.ask(self.system.isfile))
 
-    def open(self, mode: str) -> Any:
-        return self.system.open(self.path, mode)
+    def open(self, mode: str) -> io.BufferedReader:
+        """The file; it outlives its connection."""
+        return io.BufferedReader(Patient(lambda: self.system.open(self.path, mode), str(self)), CHUNK)
 
     def read_bytes(self) -> bytes:
-        return self.system.cat_file(self.path)
+        return self.ask(self.system.cat_file)
+
+    def ask(self, what: Callable[..., T], **how: Any) -> T:
+        """Something about this path, of the file system, with patience."""
+        return patiently(lambda: what(self.path, **how), str(self))
 
 
 Place = Path | Remote
@@ -104,7 +118,7 @@ def size(at: Place) -> int:
         return -1
 
 
-def contents(at: Place) -> Path | bytes:
+def contents(at: Place) -> Stored:
     """What a pair holds of a picture: bytes if it is far away; if it has gone there, none, which no one can decode."""
     if isinstance(at, Path):
         return at
@@ -112,12 +126,14 @@ def contents(at: Place) -> Path | bytes:
         return at.read_bytes()
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        return Unread(str(at), reason_of(error))
 
 
 def inside(folder: Place) -> list[Place]:
     """What lies in a folder, by name, but for hidden ones."""
     if isinstance(folder, Remote):
-        facts = sorted(folder.system.ls(folder.path, detail=True), key=lambda each: each["name"])
+        facts = sorted(folder.ask(folder.system.ls, detail=True), key=lambda each: each["name"])
         found: list[Place] = [Remote(folder.system, each["name"].rstrip("/"), _length(each)) for each in facts]
     else:
         found = [*sorted(folder.iterdir())]
@@ -138,18 +154,23 @@ def files(where: str | Path, endings: tuple[str, ...]) -> list[Place]:
 def _measured(at: Place) -> Place:
     if isinstance(at, Path) or at.length >= 0 or not at.exists():
         return at
-    return Remote(at.system, at.path, int(at.system.size(at.path) or 0))
+    return Remote(at.system, at.path, _number(at.ask(at.system.size)))
 
 
 def _length(facts: Mapping[str, Any]) -> int:
-    return int(facts.get("size") or 0) if facts.get("type") == "file" else -1
+    return _number(facts.get("size")) if facts.get("type") == "file" else -1
+
+
+def _number(size: Any) -> int:
+    """A length, where the server tells one."""
+    return -1 if size is None else int(size)
 
 
 def below(folder: Place) -> Iterator[tuple[str, Place]]:
     """All files at any depth but hidden ones, by name; each with its path from the folder on."""
     if isinstance(folder, Remote):
         start = f"{folder.path}/" if folder.path else ""
-        for path, facts in sorted(folder.system.find(folder.path, detail=True).items()):
+        for path, facts in sorted(folder.ask(folder.system.find, detail=True).items()):
             at = Remote(folder.system, path, _length(facts))
             if not at.name.startswith("."):
                 yield path.removeprefix(start), at
@@ -172,7 +193,7 @@ def expand(pattern: str) -> list[Place]:
             found.append(place(where))
         elif is_url(where):
             folder = Remote.at(where)
-            found += [Remote(folder.system, path) for path in sorted(folder.system.glob(folder.path))]
+            found += [Remote(folder.system, path) for path in sorted(folder.ask(folder.system.glob))]
         else:
             plain = re.sub(r"[\[?]", r"[\g<0>]", where)  # only `*` is ours
             found += [Path(path) for path in sorted(glob(plain))]  # noqa: PTH207 Path.glob takes no absolute patterns

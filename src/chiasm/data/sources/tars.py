@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from chiasm.data.order import WINDOW
-from chiasm.data.pairs import Pair
+from chiasm.data.pairs import Pair, Unread
 from chiasm.data.sources.files import PICTURES
 from chiasm.data.sources.packed import Found, PackedSource
 from chiasm.data.sources.pieces import BROKEN, UNPACK, Pieces, unpacked
 from chiasm.data.sources.place import Place, files, size
-from chiasm.data.sources.record import Skipped, decoded, numbered, parsed, tags_of, texts_of, whole
+from chiasm.data.sources.record import Skipped, decoded, numbered, parsed, reason_of, tags_of, texts_of, whole
 from chiasm.data.sources.tar import Archive, Member
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -91,8 +91,8 @@ class TarSource(PackedSource):
             seen = 0
             try:
                 with unpacked(path) as stream:
-                    length = None if path.suffix.lower() in UNPACK else size(path)
-                    archive = Archive(stream, length)
+                    length = -1 if path.suffix.lower() in UNPACK else size(path)
+                    archive = Archive(stream, length if length >= 0 else None)
                     for sample in _samples(archive):
                         yield from self._sample(number, sample)
                         seen += 1
@@ -125,12 +125,10 @@ class TarSource(PackedSource):
     def _pair(self, *place: int) -> Pair:
         number, start, length, text = place
         path = self._files[number]
-        if isinstance(path, Path) and _jumps(path):
-            with path.open("rb", buffering=0) as raw:
-                raw.seek(start)
-                data = raw.read(length)
-        else:
-            data = self._pieces.read(number, start, length)
+        try:
+            data = self._bytes(number, start, length)
+        except OSError as error:
+            return Pair(f"{self._names[number]}:{start}", Unread(str(path), reason_of(error)), "")
         try:
             (sample,) = _samples(Archive(io.BytesIO(data), len(data)))
             own, texts, tags = sample.said(self._names[number])
@@ -138,6 +136,14 @@ class TarSource(PackedSource):
             return Pair(numbered(own, text + 1), data[picture.at :][: picture.size], texts[text], tags)
         except (LookupError, ValueError) as error:
             raise ValueError(f"{path} has changed since it was opened: open it again") from error
+
+    def _bytes(self, number: int, start: int, length: int) -> bytes:
+        path = self._files[number]
+        if isinstance(path, Path) and _jumps(path):
+            with path.open("rb", buffering=0) as raw:
+                raw.seek(start)
+                return raw.read(length)
+        return self._pieces.read(number, start, length)
 
 
 def _samples(archive: Archive) -> Iterator[_Sample]:
