@@ -21,11 +21,26 @@ def fetch(name: str, *, revision: str | None = None, token: str | None = None, o
 
     `revision` is a branch, tag or commit. `offline` looks into the cache and nowhere else.
     """
+    folder = _fetched(name, SAFE, revision=revision, token=token, offline=offline)
+    if not any(folder.glob(SAFE)):
+        folder = _fetched(name, PICKLED, revision=revision, token=token, offline=offline)
+    return folder
+
+
+def fetch_words(name: str, *, revision: str | None = None, token: str | None = None, offline: bool = False) -> Path:
+    """The folder of a model's files but for its weights: its tokenizer is among them."""
+    return _fetched(name, revision=revision, token=token, offline=offline)
+
+
+def _fetched(name: str, *weights: str, revision: str | None, token: str | None, offline: bool) -> Path:
+    """As much of a model as is asked for; whatever is wrong is said in a sentence."""
     at = f"{name} at revision {revision}" if revision else name
     try:
-        folder = _snapshot(name, SAFE, revision=revision, token=token, offline=offline)
-        if not any(folder.glob(SAFE)):
-            folder = _snapshot(name, PICKLED, revision=revision, token=token, offline=offline)
+        return Path(
+            snapshot_download(
+                name, revision=revision, token=token, local_files_only=offline, allow_patterns=[*ABOUT, *weights]
+            )
+        )
     except HFValidationError:
         raise ValueError(
             f"{name!r} is neither a path that exists nor a name such as 'owner/model' on the hub"
@@ -49,12 +64,3 @@ def fetch(name: str, *, revision: str | None = None, token: str | None = None, o
         ) from None
     except (HfHubHTTPError, OSError) as error:
         raise ValueError(f"{at} cannot be fetched: {str(error).splitlines()[0]}; the same call goes on") from error
-    return folder
-
-
-def _snapshot(name: str, weights: str, *, revision: str | None, token: str | None, offline: bool) -> Path:
-    return Path(
-        snapshot_download(
-            name, revision=revision, token=token, local_files_only=offline, allow_patterns=[*ABOUT, weights]
-        )
-    )
