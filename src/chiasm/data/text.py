@@ -117,7 +117,7 @@ class Tokenizer:
                 case _:
                     return cls(Backend.from_buffer(file.read_bytes()))
         except OSError as error:
-            raise ValueError(f"cannot read the tokenizer {file}: {error.strerror}") from error
+            raise ValueError(f"cannot read the tokenizer {error.filename}: {error.strerror}") from error
         except ValueError as error:
             raise ValueError(f"{file} is no tokenizer for BLIP or CLIP: {error}") from error
 

@@ -3,6 +3,7 @@
 OpenCLIP builds many graphs; whatever its config asks for beyond CLIP's own is an error.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -52,7 +53,7 @@ def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
             "vision_cfg": {
                 "image_size": vision.image, "layers": vision.depth, "width": vision.dim,
                 "patch_size": vision.stem.patch, "head_width": vision.dim // vision.heads,
-                "mlp_ratio": vision.expansion,
+                "mlp_ratio": _ratio(vision.dim, round(vision.expansion * vision.dim)),
             },
             "text_cfg": {
                 "context_length": text.max_len, "vocab_size": text.vocab, "width": text.dim, "heads": heads,
@@ -60,6 +61,12 @@ def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
             },
         }
     }  # fmt: skip
+
+
+def _ratio(dim: int, hidden: int) -> float:
+    """So that OpenCLIP, which rounds down, finds `hidden` again."""
+    ratio = hidden / dim
+    return ratio if int(dim * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
 def _look(config: Mapping[str, Any], usual: Pixels) -> Pixels:
