@@ -22,9 +22,9 @@ LEARNT = [
 ] * 9
 TEXTS = [
     "a photo of a cat", "A  Photo\tof\n a CAT!", "", " ", "it's, they're; we've -- I'm 'd", "2024-11-21, 3.14%",
-    "\u00a0x\u3000y", "cafe\u0301 café CAFÉ", "\u017ftraße İstanbul ΣΊΣΥΦΟΣ ǅ", "猫の写真 кот",
-    "e\u0301\u0323 ﬁ \uff12", "🐈\u200d⬛ 👩🏽\u200d🚒🇫🇷", "_under_score a.b@c.d #1 <b>", "photo" * 40, "one two " * 100, "\u200bzero\ufeff",
-    "\x00\x07", "<|x|> </w> w</w>x", "١٢٣ Ⅷ ½",
+    "\u00a0x\u3000y", "cafe\u0301 café CAFÉ", "\u017ftraße İstanbul ΣΊΣΥΦΟΣ ǅ", "猫の写真 кот", "e\u0301\u0323 ﬁ",
+    "🐈\u200d⬛ 👩🏽\u200d🚒🇫🇷", "_under_score a.b@c.d #1 <b>", "photo" * 40, "one two " * 100, "\u200bzero\ufeff",
+    "\x00\x07", "<|x|> </w> w</w>x", "١٢٣ Ⅷ ½ \uff12",
 ]  # fmt: skip
 
 
@@ -50,6 +50,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def theirs(folder: Path) -> Any:
     return CLIPTokenizer.from_pretrained(folder)
+
+
+def test_transformers_reads_what_we_save(folder: Path, theirs: Any, tmp_path: Path) -> None:
+    Tokenizer.load(folder).save(tmp_path / "tokenizer.json")
+    again = CLIPTokenizer.from_pretrained(tmp_path)
+    assert again(TEXTS)["input_ids"] == theirs(TEXTS)["input_ids"]
 
 
 @pytest.fixture(scope="module", params=["vocab.json", "tokenizer.json", "ours", ""])

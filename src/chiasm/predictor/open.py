@@ -143,13 +143,10 @@ def _is_here(device: torch.device) -> bool:
 
 
 def _fitted(config: Config, words: Tokenizer) -> Config:
-    match config:
-        case Worded():
-            return config.worded(words.vocab, words.end)
-        case Fits():
-            return config.fitted(words.vocab, words.markers)
-        case _:
-            return config
+    """The config for a vocabulary: where any will do, one of CLIP's too."""
+    if isinstance(config, Worded):
+        return config.worded(words.vocab, words.end)
+    return config.fitted(words.vocab, words.markers) if isinstance(config, Fits) else config
 
 
 def _tokenizer(
