@@ -57,7 +57,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Mapping[str, An
 
 
 def test_it_comes_with_the_first_text_and_once(file: Path, hub: list[Mapping[str, Any]]) -> None:
-    model = chiasm.load(file, offline=True, token="key")  # noqa: S106 no secret
+    model = chiasm.load(file, offline=True, token="key")
     model.embed(images=PICTURE)
     assert not model.has_tokenizer
     assert not hub

@@ -15,7 +15,14 @@ from chiasm.weights.hub import fetch, fetch_words
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000, "pytorch_model.bin": b"pickle", "notes.md": b"?"}
 OLD = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-REPOS = {"us/blip": FILES, "us/old": OLD, "us/secret": FILES}
+TWICE = {"config.json": b"{}", "model.safetensors": b"weights", "open_clip_model.safetensors": b"again"}
+REPOS = {
+    "us/blip": FILES,
+    "us/old": OLD,
+    "us/secret": FILES,
+    "us/twice": TWICE,
+    "us/open": dict(list(TWICE.items())[2:]),
+}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -105,6 +112,12 @@ def test_words_come_without_weights() -> None:
     assert [path.name for path in fetch_words("us/blip").iterdir()] == ["config.json"]
     with pytest.raises(ValueError, match=r"us/old at revision abc is not in the hub's cache either"):
         fetch_words("us/old", revision="abc", offline=True)
+
+
+def test_weights_come_in_one_form() -> None:
+    """What LAION publishes holds them twice: for transformers and for OpenCLIP."""
+    assert sorted(path.name for path in fetch("us/twice").iterdir()) == ["config.json", "model.safetensors"]
+    assert [path.name for path in fetch("us/open").iterdir()] == ["open_clip_model.safetensors"]
 
 
 def test_a_private_model_needs_its_token() -> None:

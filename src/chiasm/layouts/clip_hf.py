@@ -88,14 +88,7 @@ def _read(found: Found) -> DualEncoder.Config:
 
 def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
     vision, text = cfg.vision, cfg.text
-    if not isinstance(vision.stem, NormedStem):
-        raise ValueError(f"transformers' CLIP begins with a NormedStem, this one with a {type(vision.stem).__name__}")
     end = text.vocab - 1 if text.end is None else text.end
-    if end == LEGACY:
-        raise ValueError(
-            f"texts end with id {LEGACY} here, which transformers' CLIP takes for 'the largest id': "
-            "train with a vocabulary that ends them with another, or write the format chiasm"
-        )
     shared = {"projection_dim": cfg.embed}
     return {
         "architectures": ["CLIPModel"],

@@ -11,7 +11,7 @@ from typing import Any
 from chiasm.archetypes.dual import DualEncoder
 from chiasm.core.dialect import Eyes, Found, Layout
 from chiasm.core.types import Fit, Pixels
-from chiasm.layouts.clip_openai import HEAD, named, sized, unsaid
+from chiasm.layouts.clip_openai import HEAD, named, require_eps, sized
 from chiasm.nn.mlp import Activation
 from chiasm.weights.dialects import clip
 
@@ -45,18 +45,18 @@ def _check(part: str, said: Mapping[str, Any]) -> None:
 
 
 def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
-    _, heads, activation = unsaid(cfg)
+    require_eps(cfg)
     vision, text = cfg.vision, cfg.text
     return {
         ABOUT: {
-            "embed_dim": cfg.embed, "quick_gelu": activation is Activation.QUICK_GELU,
+            "embed_dim": cfg.embed, "quick_gelu": vision.activation is Activation.QUICK_GELU,
             "vision_cfg": {
                 "image_size": vision.image, "layers": vision.depth, "width": vision.dim,
                 "patch_size": vision.stem.patch, "head_width": vision.dim // vision.heads,
                 "mlp_ratio": _ratio(vision.dim, round(vision.expansion * vision.dim)),
             },
             "text_cfg": {
-                "context_length": text.max_len, "vocab_size": text.vocab, "width": text.dim, "heads": heads,
+                "context_length": text.max_len, "vocab_size": text.vocab, "width": text.dim, "heads": text.heads,
                 "layers": text.depth,
             },
         }

@@ -27,7 +27,7 @@ METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
 
 @runtime_checkable
-class Worded(Protocol):
+class FitsAny(Protocol):
     """A config that can be had for any vocabulary that has a mark for the end of a text."""
 
     def worded(self, vocab: int, end: int) -> Config: ...
@@ -144,7 +144,7 @@ def _is_here(device: torch.device) -> bool:
 
 def _fitted(config: Config, words: Tokenizer) -> Config:
     """The config for a vocabulary: where any will do, one of CLIP's too."""
-    if isinstance(config, Worded):
+    if isinstance(config, FitsAny):
         return config.worded(words.vocab, words.end)
     return config.fitted(words.vocab, words.markers) if isinstance(config, Fits) else config
 

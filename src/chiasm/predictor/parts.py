@@ -23,7 +23,6 @@ class Worded(Protocol):
     def vocab(self) -> int: ...
 
 
-
 def pixels_of(config: Config, fit: Fit = Fit.SQUASH) -> Pixels:
     """Pictures as the vision tower wants them, with the channels' statistics that all of BLIP's line uses."""
     return Pixels(size=_part(config, ViT.Config).image, mean=CLIP_MEAN, std=CLIP_STD, fit=fit)

@@ -13,17 +13,18 @@ from huggingface_hub.errors import (
 )
 
 ABOUT = ("*.json", "*.txt")  # configs, and vocabularies that have no tokenizer.json
-SAFE, PICKLED = "*.safetensors", "*.bin"
+WEIGHTS = ("model*.safetensors", "*.safetensors", "pytorch_model*.bin", "*.bin")  # the first that is there
 
 
 def fetch(name: str, *, revision: str | None = None, token: str | None = None, offline: bool = False) -> Path:
-    """The folder of a model's files; pickles only where there are no safetensors.
+    """The folder of a model's files: its weights in one form only, as pickles where there are no safetensors.
 
     `revision` is a branch, tag or commit. `offline` looks into the cache and nowhere else.
     """
-    folder = _fetched(name, SAFE, revision=revision, token=token, offline=offline)
-    if not any(folder.glob(SAFE)):
-        folder = _fetched(name, PICKLED, revision=revision, token=token, offline=offline)
+    for weights in WEIGHTS:
+        folder = _fetched(name, weights, revision=revision, token=token, offline=offline)
+        if any(folder.glob(weights)):
+            break
     return folder
 
 
