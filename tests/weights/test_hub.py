@@ -15,14 +15,9 @@ from chiasm.weights.hub import fetch, fetch_words
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000, "pytorch_model.bin": b"pickle", "notes.md": b"?"}
 OLD = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-TWICE = {"config.json": b"{}", "model.safetensors": b"weights", "open_clip_model.safetensors": b"again"}
-REPOS = {
-    "us/blip": FILES,
-    "us/old": OLD,
-    "us/secret": FILES,
-    "us/twice": TWICE,
-    "us/open": dict(list(TWICE.items())[2:]),
-}
+OPEN = {"open_clip_model.safetensors": b"again"}
+TWICE = {"config.json": b"{}", "model.safetensors": b"weights", **OPEN}
+REPOS = {"us/blip": FILES, "us/old": OLD, "us/secret": FILES, "us/twice": TWICE, "us/open": OPEN}
 
 
 class Hub(BaseHTTPRequestHandler):

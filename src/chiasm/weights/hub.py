@@ -21,10 +21,11 @@ def fetch(name: str, *, revision: str | None = None, token: str | None = None, o
 
     `revision` is a branch, tag or commit. `offline` looks into the cache and nowhere else.
     """
-    for weights in WEIGHTS:
+    weights, *others = WEIGHTS
+    folder = _fetched(name, weights, revision=revision, token=token, offline=offline)
+    while others and not any(folder.glob(weights)):
+        weights = others.pop(0)
         folder = _fetched(name, weights, revision=revision, token=token, offline=offline)
-        if any(folder.glob(weights)):
-            break
     return folder
 
 
