@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ TEXT = {
 }  # fmt: skip
 
 
+@cache
 def made(act: str = "gelu", **text: int) -> CLIPModel:
     """Weights far from their start, norms and biases too; both towers see the same activation."""
     shared = {"hidden_act": act, "projection_dim": 11}
