@@ -156,4 +156,5 @@ def test_the_scale_is_capped_at_a_hundred_and_can_come_down_again() -> None:
 def test_another_vocabulary_fits() -> None:
     fitted = alone.CFG.fitted(50, Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5))
     assert fitted.text.vocab == 50
-    assert fitted == replace(alone.CFG, text=replace(alone.CFG.text, vocab=50))
+    assert fitted == replace(alone.CFG, text=replace(alone.CFG.text, vocab=50, end=2))
+    assert alone.CFG.worded(50, 49).text.end is None  # the largest id, as in OpenAI's vocabulary

@@ -30,6 +30,7 @@ def test_what_is_written() -> None:
         "size": 32,
         "mean": [0.5, 0.25, 0.125],
         "std": [1.0, 2.0, 3.0],
+        "fit": "SQUASH",
     }
     assert to_json(blip.tiny())["sharing"] == "ALL_BUT_SELF_ATTENTION"
     assert to_json(blip.tiny())["retriever"]["vision"]["stem"]["type"] == "nn.vit:ConvStem"
@@ -40,6 +41,9 @@ def test_a_default_may_be_left_out_but_nothing_else() -> None:
     data = to_json(blip.tiny())
     del data["sharing"]
     assert from_json(data) == blip.tiny()
+    old = to_json(PIXELS)
+    del old["fit"]  # as folders of older versions have it
+    assert from_json(old) == PIXELS
     del data["retriever"]
     with pytest.raises(ValueError, match=r"archetypes\.med:MED\.Config lacks retriever"):
         from_json(data)

@@ -3,15 +3,17 @@
 import io
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from chiasm.core.errors import MediaError
-from chiasm.core.types import Pixels
+from chiasm.core.types import Fit, Pixels
 from chiasm.data import images
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, QUIET, ImageProcessor, Resize, decode, resize
 
@@ -59,7 +61,47 @@ def test_the_exact_resize_is_pillow() -> None:
 def test_a_square_of_the_size_is_left_alone() -> None:
     picture = noise(32, 32)
     for method in Resize:
-        assert np.array_equal(resize(picture, 32, method=method).permute(1, 2, 0), picture)
+        for fit in Fit:
+            assert np.array_equal(resize(picture, 32, method=method, fit=fit).permute(1, 2, 0), picture)
+
+
+ODD = [(300, 200), (200, 301), (8, 8), (40, 31), (31, 40), (225, 223), (333, 100), (101, 333), (99, 50), (480, 640)]
+
+
+@pytest.mark.parametrize("size", [37, 64])
+@pytest.mark.parametrize("shape", ODD)
+def test_the_crop_is_that_of_transformers(shape: tuple[int, int], size: int) -> None:
+    """Its processor for Pillow: pixel for pixel when asked for exactly, and else as near as squares are."""
+    square = {"height": size, "width": size}
+    crop = CLIPImageProcessorPil(
+        size={"shortest_edge": size}, crop_size=square, do_rescale=False, do_normalize=False
+    )  # fmt: skip
+    for picture in (scene(*shape), noise(*shape)):
+        theirs = crop(Image.fromarray(picture))["pixel_values"][0].astype(int)
+        assert np.array_equal(resize(picture, size, method=Resize.EXACT, fit=Fit.CROP), theirs)
+        away = np.abs(resize(picture, size, fit=Fit.CROP).numpy() - theirs)
+        assert away.max() <= 2
+        assert (away > 0).mean() < 0.02
+        assert (away > 1).sum() <= 1 + 1e-4 * away.size
+
+
+@pytest.mark.parametrize("shape", [(2, 200_000), (200_000, 3), (1, 1)])
+def test_what_is_far_longer_than_wide_takes_no_memory(shape: tuple[int, int]) -> None:
+    picture = np.zeros((*shape, 3), np.uint8)
+    high, wide = (slice(side // 2 - 1, side // 2 + 1) for side in shape)
+    picture[high, wide] = 255
+    for method in Resize:
+        square = resize(picture, 24, method=method, fit=Fit.CROP)
+        assert square.shape == (3, 24, 24)
+        if shape != (1, 1):
+            assert square.max() == 255  # the middle is still the middle
+
+
+def test_the_processor_fits_as_it_is_told() -> None:
+    picture = noise(20, 60)
+    process = ImageProcessor(replace(CLIP, fit=Fit.CROP), Resize.EXACT)
+    assert torch.equal(process.read(picture), resize(picture, 24, method=Resize.EXACT, fit=Fit.CROP))
+    assert not torch.equal(process.read(picture), ImageProcessor(CLIP, Resize.EXACT).read(picture))
 
 
 def test_every_form_of_one_picture_gives_the_same_pixels(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from transformers import BlipVisionConfig, BlipVisionModel
+from transformers import BlipVisionConfig, BlipVisionModel, CLIPVisionConfig, CLIPVisionModel
 
-from chiasm.nn.vit import ConvStem, PatchStem, ViT
+from chiasm.nn.vit import ConvStem, NormedStem, PatchStem, ViT
 
 CFG = ViT.Config(dim=24, depth=3, heads=3, image=20, stem=PatchStem(patch=5))
 
@@ -62,15 +62,21 @@ def test_a_stem_of_convolutions_has_the_same_patches() -> None:
 
 
 @torch.inference_mode()
-def test_positions_for_another_size_agree_with_transformers() -> None:
+@pytest.mark.parametrize("clip", [False, True])
+def test_positions_for_another_size_agree_with_transformers(*, clip: bool) -> None:
     torch.manual_seed(0)
-    config = BlipVisionConfig(hidden_size=24, num_attention_heads=3, num_hidden_layers=1, image_size=20, patch_size=5)
-    embeddings = BlipVisionModel(config).embeddings
-    larger = ViT.Config(dim=24, depth=1, heads=3, image=35, stem=PatchStem(patch=5)).build()
+    sizes = {"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 1, "image_size": 20, "patch_size": 5}
+    if clip:
+        embeddings, stem = CLIPVisionModel(CLIPVisionConfig(**sizes)).embeddings, NormedStem(patch=5)
+        position = embeddings.position_embedding.weight[None]
+    else:
+        embeddings, stem = BlipVisionModel(BlipVisionConfig(**sizes)).embeddings, PatchStem(patch=5)
+        position = embeddings.position_embedding
+    larger = ViT.Config(dim=24, depth=1, heads=3, image=35, stem=stem).build()
     expected = embeddings.interpolate_pos_encoding(torch.empty(1, 1 + 49, 24), 35, 35)
-    adapted = larger.adapted("position", embeddings.position_embedding)
+    adapted = larger.adapted("position", position)
     torch.testing.assert_close(adapted, expected)
-    assert torch.equal(adapted[:, 0], embeddings.position_embedding[:, 0])
+    assert torch.equal(adapted[:, 0], position[:, 0])
     assert larger.adapted("first", larger.first) is larger.first
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from chiasm.archetypes.med import MED, Retriever
 from chiasm.core.stage import Stage
-from chiasm.nn.vit import PatchStem, ViT
+from chiasm.nn.vit import NormedStem, PatchStem, ViT
 from chiasm.systems import blip
 from chiasm.training.inherit import inherit
 
@@ -84,10 +84,12 @@ def test_paths_that_do_not_fit(parts: ModuleType, inherits: dict[str, str], mess
         inherit(parts.Net.Config().build(), parts.Net.Config().build(), stage(inherits))
 
 
-def test_positions_are_resized_for_another_picture_size() -> None:
+@pytest.mark.parametrize("stem", [PatchStem(patch=32), NormedStem(patch=32)], ids=["blip", "clip"])
+@pytest.mark.parametrize(("before", "after"), [(224, 256), (224, 384), (384, 480)])
+def test_positions_are_resized_for_another_picture_size(stem: PatchStem | NormedStem, before: int, after: int) -> None:
     torch.manual_seed(0)
-    config = ViT.Config(dim=8, depth=1, heads=1, image=8, stem=PatchStem(patch=4))
-    small, large = nn.ModuleDict({"v": config.build()}), nn.ModuleDict({"v": replace(config, image=16).build()})
+    config = ViT.Config(dim=8, depth=1, heads=1, image=before, stem=stem)
+    small, large = nn.ModuleDict({"v": config.build()}), nn.ModuleDict({"v": replace(config, image=after).build()})
     inherit(large, small, Stage(name="larger", preset="", train={"v": 1.0}, losses={}, inherit={"v": "v"}))
     assert torch.equal(large["v"].position[:, :1], small["v"].position[:, :1])
     assert torch.equal(large["v"].stem.weight, small["v"].stem.weight)

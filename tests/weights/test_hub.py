@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from huggingface_hub import close_session, constants
 
-from chiasm.weights.hub import fetch
+from chiasm.weights.hub import fetch, fetch_words
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000, "pytorch_model.bin": b"pickle", "notes.md": b"?"}
 OLD = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-REPOS = {"us/blip": FILES, "us/old": OLD, "us/secret": FILES}
+OPEN = {"open_clip_model.safetensors": b"again"}
+TWICE = {"config.json": b"{}", "model.safetensors": b"weights", **OPEN}
+REPOS = {"us/blip": FILES, "us/old": OLD, "us/secret": FILES, "us/twice": TWICE, "us/open": OPEN}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -99,6 +101,18 @@ def test_safetensors_come_and_pickles_stay_behind() -> None:
 
 def test_a_pickle_is_fetched_where_there_is_nothing_else() -> None:
     assert (fetch("us/old") / "pytorch_model.bin").read_bytes() == b"pickle"
+
+
+def test_words_come_without_weights() -> None:
+    assert [path.name for path in fetch_words("us/blip").iterdir()] == ["config.json"]
+    with pytest.raises(ValueError, match=r"us/old at revision abc is not in the hub's cache either"):
+        fetch_words("us/old", revision="abc", offline=True)
+
+
+def test_weights_come_in_one_form() -> None:
+    """What LAION publishes holds them twice: for transformers and for OpenCLIP."""
+    assert sorted(path.name for path in fetch("us/twice").iterdir()) == ["config.json", "model.safetensors"]
+    assert [path.name for path in fetch("us/open").iterdir()] == ["open_clip_model.safetensors"]
 
 
 def test_a_private_model_needs_its_token() -> None:

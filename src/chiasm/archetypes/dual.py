@@ -36,9 +36,12 @@ class DualEncoder(nn.Module):
             return DualEncoder(self)
 
         def fitted(self, vocab: int, markers: Markers) -> "DualEncoder.Config":
-            """The same for another vocabulary, whatever its markers are: the mask tells where a text ends."""
-            del markers
-            return replace(self, text=replace(self.text, vocab=vocab))
+            """The same for another vocabulary."""
+            return self.worded(vocab, markers.sep)
+
+        def worded(self, vocab: int, end: int) -> "DualEncoder.Config":
+            """The same for any vocabulary that has a mark for the end of a text."""
+            return replace(self, text=replace(self.text, vocab=vocab, end=None if end == vocab - 1 else end))
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chiasm.core.types import Pixels
+
 
 @dataclass(frozen=True)
 class Rename:
@@ -103,12 +105,21 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Eyes:
+    """How pictures are spoken of inside a config: reads `Pixels` where it says more than is usual, and writes them."""
+
+    read: Callable[[Mapping[str, Any], Pixels], Pixels]
+    write: Callable[[Pixels], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """One of the forms that others publish a graph in.
 
     `fits` recognises it, `read` makes our config of theirs, or of the shapes where a file brings
     none, and `write` theirs of ours. `graph` is the type of our configs, of which it `holds` some or all;
-    `format` is what a user calls the form: hf, lavis, ...
+    `format` is what a user calls the form: hf, lavis, ... A form without a config is a pickle, whose tensors
+    lie under `inside`. Without `eyes`, a `preprocessor_config.json` says what becomes of pictures.
     """
 
     format: str
@@ -118,3 +129,6 @@ class Layout:
     write: Callable[[Any], Mapping[str, Any]]
     rules: Dialect
     holds: Callable[[Any], bool] = lambda _: True
+    files: tuple[str, str] = ("config.json", "model.safetensors")
+    inside: str | None = "model"
+    eyes: Eyes | None = None

@@ -8,6 +8,7 @@ from torch import nn
 
 from chiasm.core.dialect import Layout
 from chiasm.core.stage import Stage
+from chiasm.core.types import Fit
 
 
 @runtime_checkable
@@ -18,13 +19,24 @@ class Config(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """The tokenizer of a family of models: its name on the hub, the commit, and how many words such a model has."""
+
+    name: str
+    revision: str
+    words: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class System:
-    """One published method: where it comes from, in what sizes, trained how."""
+    """One published method: where it comes from, in what sizes, trained how, and what its files leave out."""
 
     paper: str
     presets: Mapping[str, Callable[[], Config]]
     stages: tuple[Stage, ...]
     layouts: tuple[Layout, ...] = ()
+    fit: Fit = Fit.SQUASH
+    vocabulary: Vocabulary | None = None
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""

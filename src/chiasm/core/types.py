@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,13 @@ class Markers:
     enc: int
 
 
+class Fit(Enum):
+    """How a picture of any shape becomes a square."""
+
+    SQUASH = auto()  # both sides to the size, whatever the shape was: ALBEF, BLIP
+    CROP = auto()  # the shorter side to the size, then the middle: CLIP
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
     """How a model wants its pictures: squares of `size` pixels, normalised by channel."""
@@ -29,6 +37,7 @@ class Pixels:
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    fit: Fit = Fit.SQUASH
 
 
 @dataclass(frozen=True)

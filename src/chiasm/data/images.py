@@ -2,7 +2,8 @@
 
     path | bytes | PIL | array | tensor ─ decode ─ uint8 [h, w, 3] ─ resize ─ uint8 [3, s, s] ─ normalise ─ float
 
-BLIP squeezes every picture to a square with a bicubic filter (arXiv:2201.12086, as released).
+BLIP squeezes every picture to a square with a bicubic filter (arXiv:2201.12086, as released); CLIP
+makes the shorter side fit, and keeps the middle (arXiv:2103.00020, as released).
 """
 
 import io
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 from chiasm.core.ability import Picture
 from chiasm.core.errors import MediaError
 from chiasm.core.files import read_file
-from chiasm.core.types import Pixels
+from chiasm.core.types import Fit, Pixels
 from chiasm.data.formats import called, readable
 from chiasm.data.pairs import Unread
 
@@ -36,6 +37,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LARGEST = 2 * (1 << 30) // 12  # pixels; what Pillow calls a bomb: half a gigabyte of RGB
 BYTES = 8 * LARGEST  # of a file: four channels of 16 bits, not compressed
 ORIENTATION = 0x0112  # the EXIF tag
+LONG = 32  # times as long as wide: of what is longer, the ends are left out before it becomes larger
 # what Pillow's readers were seen to raise on damaged files
 BROKEN = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, AttributeError, MemoryError,
@@ -65,7 +67,8 @@ class ImageProcessor:
 
     def read(self, picture: Picture, *, index: int = 0) -> UInt8[Tensor, "3 s s"]:
         """Everything but the normalisation, which is quicker by the batch."""
-        return resize(decode(picture, index=index), self.pixels.size, method=self.method).contiguous()
+        pixels = self.pixels
+        return resize(decode(picture, index=index), pixels.size, method=self.method, fit=pixels.fit).contiguous()
 
     def normalise(self, squares: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
         """`(x / 255 - mean) / std` as one multiplication and one addition."""
@@ -97,17 +100,37 @@ def decode(picture: Picture, *, index: int = 0) -> UInt8[np.ndarray, "h w 3"]:
             raise MediaError(index, type(picture).__name__, "is no path, bytes, PIL.Image, array or tensor")
 
 
-def resize(picture: UInt8[np.ndarray, "h w 3"], size: int, *, method: Resize = Resize.FAST) -> UInt8[Tensor, "3 s s"]:
+def resize(
+    picture: UInt8[np.ndarray, "h w 3"], size: int, *, method: Resize = Resize.FAST, fit: Fit = Fit.SQUASH
+) -> UInt8[Tensor, "3 s s"]:
     """A square of `size` pixels, whatever the shape was."""
+    match fit:
+        case Fit.SQUASH:
+            return _resized(picture, size, size, method)
+        case Fit.CROP:
+            short = min(picture.shape[:2])
+            rows, columns = (_middle(side, LONG * short) for side in picture.shape[:2])
+            picture = picture[rows, columns]
+            high, wide = (size * side // short for side in picture.shape[:2])
+            return _resized(picture, high, wide, method)[:, _middle(high, size), _middle(wide, size)]
+
+
+def _middle(side: int, kept: int) -> slice:
+    """Of a side, at most `kept` pixels in its middle; the odd one is left out at the end."""
+    start = max(0, side - kept) // 2
+    return slice(start, min(side, start + kept))
+
+
+def _resized(picture: np.ndarray, high: int, wide: int, method: Resize) -> Tensor:
     if method is Resize.EXACT:
-        picture = np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+        picture = np.array(Image.fromarray(picture).resize((wide, high), Image.Resampling.BICUBIC))
     # torch takes neither read-only arrays nor negative strides
     pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)
     height, width = pixels.shape[1:]
-    if height > size and 2 * (width - size) < height - size:
+    if height > high and 2 * (width - wide) < height - high:
         # Pillow begins with the columns then (measured on version 13), and both round in between
-        pixels = _bicubic(pixels, size, width)
-    return pixels if pixels.shape[1:] == (size, size) else _bicubic(pixels, size, size)
+        pixels = _bicubic(pixels, high, width)
+    return pixels if pixels.shape[1:] == (high, wide) else _bicubic(pixels, high, wide)
 
 
 def _bicubic(pixels: Tensor, height: int, width: int) -> Tensor:

@@ -166,7 +166,7 @@ class PairLoader:
     def _collate(self, rows: Sequence[tuple[int, _Row]]) -> Batch:
         squares = torch.stack([self._view(epoch, row) for epoch, row in rows])
         images = self.images.normalise(squares.flatten(0, 1)).view(squares.shape)
-        return self.form.batch(images, [row.words for _, row in rows], self.tokenizer.markers.pad)
+        return self.form.batch(images, [row.words for _, row in rows], self.tokenizer.pad)
 
     def _view(self, epoch: int, row: _Row) -> Tensor:
         if self.augment is None:

@@ -1,4 +1,4 @@
-"""Words to tensors: BLIP's cleaning of captions, and a tokenizer with BLIP's two extra tokens.
+"""Words to tensors: BLIP's cleaning of captions, and a tokenizer with BLIP's two extra tokens, or CLIP's.
 
 encode   [CLS] a red circle [SEP] [PAD] [PAD]      matching and generation replace position 0
 prompt   [PAD] [PAD] [DEC] a picture of            left-padded, ready to be continued
@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 
 from chiasm.core.files import write_atomic
 from chiasm.core.types import Markers, Text
+from chiasm.data import bytepairs
 
 ADDED = ("[DEC]", "[ENC]")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ADDED)
@@ -27,6 +28,7 @@ DROPPED = re.compile(
     r"[.!\"()*#:;~\s\x00-\x1f\x7f-\x9f"  # BLIP's marks, white space, control characters
     r"\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"  # invisible ones, broken halves
 )
+FILES = ("tokenizer.json", "vocab.txt", "vocab.json")  # what a folder may hold, the first one counts
 LONGEST = 100  # characters of a word, the bound of the word piece model
 WORDS = """
 an the of in on at with to for from by and or is are that there this it we see no not one two three four five
@@ -51,30 +53,40 @@ def clean(text: str, *, max_words: int = 30) -> str:
 
 
 class Tokenizer:
-    """Words to ids and back, over any `tokenizer.json` that has BERT's special tokens; BLIP's two are added.
+    """Words to ids and back, over any `tokenizer.json` with BERT's special tokens, and BLIP's, or with CLIP's.
 
-    Text can never produce a special token, whatever it says.
+    A text stands between `start` and `end`. It can never produce a special token, whatever it says.
     """
 
     def __init__(self, backend: Backend) -> None:
-        if not {*ADDED} & set(backend.get_vocab(with_added_tokens=True)):
-            backend.add_special_tokens([*ADDED])  # BERT's own vocabulary, to which BLIP adds them in this order
-        pieces = backend.get_vocab(with_added_tokens=True)
-        if missing := [name for name in SPECIAL if name not in pieces]:
-            raise ValueError(f"the tokenizer lacks {', '.join(missing)}; BLIP needs all of {', '.join(SPECIAL)}")
         backend.no_padding()
         backend.no_truncation()
         backend.encode_special_tokens = True
+        pieces = backend.get_vocab(with_added_tokens=True)
+        if bytepairs.is_clip(pieces):
+            backend.decoder = bytepairs.decoder()
+            self._markers = None
+            self.start, self.end = pieces[bytepairs.START], pieces[bytepairs.END]
+            self.pad = self.end  # as in transformers
+        else:
+            self._markers = _marked(backend)
+            self.start, self.end, self.pad = self._markers.cls, self._markers.sep, self._markers.pad
         self._backend = backend
         self.vocab = backend.get_vocab_size(with_added_tokens=True)
-        self.markers = Markers(**{name[1:-1].lower(): pieces[name] for name in SPECIAL if name != "[UNK]"})
+
+    @property
+    def markers(self) -> Markers:
+        """The special tokens of ALBEF and BLIP; raises where the vocabulary is CLIP's, which has none but two."""
+        if self._markers is None:
+            raise ValueError(f"CLIP's vocabulary lacks {', '.join(SPECIAL)}: ALBEF and BLIP need one of BERT's")
+        return self._markers
 
     def encode(self, texts: Sequence[str], *, max_length: int | None = None) -> Text:
-        """`[CLS] words [SEP]`, padded on the right to the longest."""
+        """`[CLS] words [SEP]`, or what stands for them, padded on the right to the longest."""
         if max_length is not None and max_length < 2:
-            raise ValueError(f"max_length is {max_length}, but [CLS] and [SEP] alone need 2")
+            raise ValueError(f"max_length is {max_length}, but what opens and what ends a text alone need 2")
         words = None if max_length is None else max_length - 2
-        return self._padded([[self.markers.cls, *row[:words], self.markers.sep] for row in self._ids(texts)])
+        return self._padded([[self.start, *row[:words], self.end] for row in self._ids(texts)])
 
     def prompt(self, texts: Sequence[str]) -> Text:
         """`[DEC] words`, padded on the left: the beginning of what a decoder goes on with."""
@@ -91,14 +103,23 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read a `tokenizer.json`, ours or another's, or BERT's `vocab.txt`."""
+        """Read a `tokenizer.json`, ours or another's, BERT's `vocab.txt`, or CLIP's `vocab.json` with `merges.txt`.
+
+        A folder stands for what lies in it.
+        """
+        file = Path(path) if (found := beside(Path(path))) is None else found
         try:
-            content = Path(path).read_bytes()
-            return cls(_bert(content) if Path(path).suffix == ".txt" else Backend.from_buffer(content))
+            match file.name:
+                case "vocab.json":
+                    return cls(bytepairs.read(file))
+                case name if name.endswith(".txt"):
+                    return cls(_bert(file.read_bytes()))
+                case _:
+                    return cls(Backend.from_buffer(file.read_bytes()))
         except OSError as error:
-            raise ValueError(f"cannot read the tokenizer {path}: {error.strerror}") from error
+            raise ValueError(f"cannot read the tokenizer {error.filename}: {error.strerror}") from error
         except ValueError as error:
-            raise ValueError(f"{path} is no tokenizer for BLIP: {error}") from error
+            raise ValueError(f"{file} is no tokenizer for BLIP or CLIP: {error}") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab: int = 2048) -> "Tokenizer":
@@ -129,9 +150,27 @@ class Tokenizer:
 
     def _padded(self, rows: list[list[int]]) -> Text:
         width = max(map(len, rows), default=0)
-        ids = torch.tensor([row + [self.markers.pad] * (width - len(row)) for row in rows], dtype=torch.int64)
+        ids = torch.tensor([row + [self.pad] * (width - len(row)) for row in rows], dtype=torch.int64)
         lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         return Text(ids.view(len(rows), width), torch.arange(width) < lengths[:, None])
+
+
+def beside(folder: Path) -> Path | None:
+    """The tokenizer in a folder, if there is one."""
+    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+
+
+def _marked(backend: Backend) -> Markers:
+    """Where BERT's special tokens are, and BLIP's, which are added to BERT's own vocabulary in this order."""
+    if not {*ADDED} & set(backend.get_vocab(with_added_tokens=True)):
+        backend.add_special_tokens([*ADDED])
+    pieces = backend.get_vocab(with_added_tokens=True)
+    if missing := [name for name in SPECIAL if name not in pieces]:
+        raise ValueError(
+            f"the tokenizer lacks {', '.join(missing)}; BLIP needs all of {', '.join(SPECIAL)}, "
+            f"CLIP {bytepairs.START} and {bytepairs.END}"
+        )
+    return Markers(**{name[1:-1].lower(): pieces[name] for name in SPECIAL if name != "[UNK]"})
 
 
 def _wordpiece(pieces: Sequence[str]) -> Backend:

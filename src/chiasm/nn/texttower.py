@@ -31,6 +31,7 @@ class TextTower(nn.Module):
         max_len: int = 77
         activation: Activation = Activation.GELU
         eps: float = 1e-5
+        end: int | None = None  # what ends a text, for those who go by ids: None is the largest, as in OpenAI's
 
         def build(self) -> "TextTower":
             return TextTower(self)

@@ -1,22 +1,22 @@
-"""Models in the form that others read: a folder that `transformers` opens, or one of LAVIS's files."""
+"""Models in the form that others read: a folder for `transformers` or OpenCLIP, or a file as OpenAI and LAVIS have."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from chiasm.core.config import to_json
-from chiasm.core.dialect import Found, Layout, Tied
+from chiasm.core.dialect import Found, Layout, Rule, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
-from chiasm.core.types import Pixels
 from chiasm.predictor.catalogue import systems
-from chiasm.predictor.published import PREPROCESSOR
+from chiasm.predictor.eyes import PREPROCESSOR, write_eyes
 from chiasm.predictor.verbs import Predictor
-from chiasm.weights.folder import CONFIG, TOKENIZER, WEIGHTS, save_model
+from chiasm.weights.folder import TOKENIZER, save_model
 from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
 
@@ -28,7 +28,8 @@ LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp",
 def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrite: bool = False) -> Path:  # noqa: A002 a public name
     """Write `model` to `folder`, whole or not at all: as `transformers` (hf), LAVIS (lavis) or chiasm has it.
 
-    A graph that the format has no class for raises and lists the formats that do.
+    CLIP can also be had as openai and openclip. A graph that the format has no class for raises and
+    lists the formats that do.
     """
     place = Path(folder)
     if place.exists() and not overwrite and (place.is_file() or any(place.iterdir())):
@@ -58,23 +59,14 @@ def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
 
 
 def _write(model: Predictor, layout: Layout, folder: Path) -> None:
-    source = f"the {model.system} model"
-    about, values = layout.write(model.config), state(model.module)
-    tensors = untranslate(values, layout.rules, source=source)
-    _require_same(
-        model.config, layout, Found(config=about, shapes={name: tuple(one.shape) for name, one in tensors.items()})
-    )
+    about, tensors = layout.write(model.config), _tensors(model, layout.rules)
+    shapes = {name: tuple(one.shape) for name, one in tensors.items()}
+    _require_same(model.config, layout, Found(config=about, shapes=shapes))
     with new_folder(folder) as inside, writing(folder):
         if about:
-            # safetensors holds no tensor twice
-            once = [rule for rule in layout.rules if not isinstance(rule, Tied)]
-            single = {name: value.contiguous() for name, value in untranslate(values, once, source=source).items()}
-            safetensors.torch.save_file(single, inside / WEIGHTS, metadata={"format": "pt"})
-            dtype = str(model.dtype).removeprefix("torch.")
-            _json(inside / CONFIG, {**about, "dtype": dtype})
-            _json(inside / PREPROCESSOR, _eyes(model.processor.pixels))
+            _write_described(model, layout, about, inside)
         else:
-            torch.save({"model": tensors}, inside / f"{layout.format}.pth")
+            torch.save({layout.inside: tensors} if layout.inside else tensors, inside / f"{layout.format}.pth")
         (inside / "README.md").write_text(_card(model, layout))
         if model.has_tokenizer:
             model.tokenizer.save(inside / TOKENIZER)
@@ -107,13 +99,22 @@ def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
             yield above + name, value
 
 
-def _eyes(pixels: Pixels) -> Mapping[str, Any]:
-    """What `transformers` is to do with a picture."""
-    return {
-        "image_processor_type": "BlipImageProcessor", "do_resize": True, "resample": 3,
-        "size": {"height": pixels.size, "width": pixels.size}, "do_rescale": True, "rescale_factor": 1 / 255,
-        "do_normalize": True, "image_mean": list(pixels.mean), "image_std": list(pixels.std), "do_convert_rgb": True,
-    }  # fmt: skip
+def _write_described(model: Predictor, layout: Layout, about: Mapping[str, Any], inside: Path) -> None:
+    """Tensors, and a config that says what they are."""
+    config, weights = layout.files
+    once = [rule for rule in layout.rules if not isinstance(rule, Tied)]  # safetensors holds no tensor twice
+    safetensors.torch.save_file(_tensors(model, once), inside / weights, metadata={"format": "pt"})
+    if layout.eyes is None:
+        _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})
+        _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
+    else:
+        _json(inside / config, {**about, **layout.eyes.write(model.processor.pixels)})
+
+
+def _tensors(model: Predictor, rules: Sequence[Rule]) -> dict[str, Tensor]:
+    """Each as a file holds it: one row after the other."""
+    found = untranslate(state(model.module), rules, source=f"the {model.system} model")
+    return {name: value.contiguous() for name, value in found.items()}
 
 
 def _json(path: Path, values: Mapping[str, Any]) -> None:
@@ -129,5 +130,5 @@ def _card(model: Predictor, layout: Layout) -> str:
         f"Exported by Chiasm (Apache-2.0) in the format `{layout.format}`. {parameters:,} parameters, "
         f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
         "The licence of the weights is that of whatever they were trained from (BLIP, ALBEF and LAVIS are published "
-        "under BSD-3-Clause): check before you publish.\n"
+        "under BSD-3-Clause, CLIP under MIT): check before you publish.\n"
     )

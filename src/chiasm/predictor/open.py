@@ -1,6 +1,7 @@
 """From a name to a `Predictor`: a folder of one's own, or a published size with random weights."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -11,13 +12,14 @@ from chiasm.core.errors import unknown
 from chiasm.core.system import Config
 from chiasm.core.types import Markers
 from chiasm.data.images import Resize
-from chiasm.data.text import Tokenizer
-from chiasm.predictor.catalogue import catalogue, config_of
+from chiasm.data.text import Tokenizer, beside
+from chiasm.predictor.catalogue import catalogue, config_of, systems
 from chiasm.predictor.parts import markers_of, pixels_of, vocab_of
 from chiasm.predictor.published import read_published
 from chiasm.predictor.verbs import Predictor
-from chiasm.weights.folder import TOKENIZER, ModelCard, is_ours, last_finished, load_model, skeleton
-from chiasm.weights.hub import fetch
+from chiasm.predictor.words import usual_tokenizer
+from chiasm.weights.folder import ModelCard, is_ours, last_finished, load_model, skeleton
+from chiasm.weights.hub import fetch, fetch_words
 from chiasm.weights.state import assign, state
 
 ITM_TOKENS = ("enc", "cls")
@@ -25,8 +27,15 @@ METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
 
 @runtime_checkable
+class FitsAny(Protocol):
+    """A config that can be had for any vocabulary that has a mark for the end of a text."""
+
+    def worded(self, vocab: int, end: int) -> Config: ...
+
+
+@runtime_checkable
 class Fits(Protocol):
-    """A config that can be had for another vocabulary."""
+    """A config that can be had for another vocabulary of BERT's kind."""
 
     def fitted(self, vocab: int, markers: Markers) -> Config: ...
 
@@ -47,8 +56,10 @@ def load(
 
     A path that exists wins; a run folder stands for its last finished run. `device=None` is the GPU
     if there is one; `dtype=None` is the file's. `preprocess="exact"` resizes pictures by Pillow to the
-    last bit, which is slower. `revision`, `token` and `offline` are for the hub. `itm_token` opens a text
-    that is read beside a picture: [ENC] as BLIP was trained, or [CLS] as `transformers` leaves it.
+    last bit, which is slower. `tokenizer` is a path or a name on the hub; where none lies beside the
+    weights either, that of their family is fetched at the first text. `revision`, `token` and `offline`
+    are for the hub. `itm_token` opens a text that is read beside a picture: [ENC] as BLIP was trained, or
+    [CLS] as `transformers` leaves it.
     """
     for name, asked, known in (("preprocess", preprocess, METHODS), ("itm_token", itm_token, ITM_TOKENS)):
         if asked not in known:
@@ -62,8 +73,10 @@ def load(
         module = module.to(device=place, dtype=dtype)
     if itm_token == "cls":
         module, card = _opened_by_cls(module, card)
-    words = tokenizer if tokenizer is not None else _beside(path)
-    return Predictor(module, card, _tokenizer(words), method=METHODS[preprocess])
+    given = tokenizer if tokenizer is not None else beside(path if path.is_dir() else path.parent)
+    words = _tokenizer(given, token=token, offline=offline)
+    usual = partial(usual_tokenizer, card, token=token, offline=offline)
+    return Predictor(module, card, usual if words is None else words, method=METHODS[preprocess])
 
 
 def _opened_by_cls(module: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
@@ -102,19 +115,13 @@ def create(
     config = config_of(name)
     system, preset = name.split("/")
     words = Tokenizer.builtin() if tokenizer is None and preset.startswith("tiny") else _tokenizer(tokenizer)
-    if words is not None and isinstance(config, Fits):
-        config = config.fitted(words.vocab, words.markers)
+    if words is not None:
+        config = _fitted(config, words)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = config.build()
-    card = ModelCard(system=system, preset=preset, config=config, pixels=pixels_of(config))
+    card = ModelCard(system=system, preset=preset, config=config, pixels=pixels_of(config, systems()[system].fit))
     return Predictor(module.to(device=device_of(device), dtype=dtype), card, words)
-
-
-def _beside(path: Path) -> Path | None:
-    """The tokenizer that came with the weights."""
-    folder = path if path.is_dir() else path.parent
-    return next((folder / name for name in (TOKENIZER, "vocab.txt") if (folder / name).is_file()), None)
 
 
 def device_of(asked: torch.device | str | None) -> torch.device:
@@ -135,7 +142,19 @@ def _is_here(device: torch.device) -> bool:
     return here is not None and device.type == here.type and (device.index or 0) < torch.accelerator.device_count()
 
 
-def _tokenizer(given: str | Path | Tokenizer | None) -> Tokenizer | None:
+def _fitted(config: Config, words: Tokenizer) -> Config:
+    """The config for a vocabulary: where any will do, one of CLIP's too."""
+    if isinstance(config, FitsAny):
+        return config.worded(words.vocab, words.end)
+    return config.fitted(words.vocab, words.markers) if isinstance(config, Fits) else config
+
+
+def _tokenizer(
+    given: str | Path | Tokenizer | None, *, token: str | None = None, offline: bool = False
+) -> Tokenizer | None:
+    """What was given, read from its path or fetched by its name."""
+    if isinstance(given, str) and not Path(given).exists():
+        given = fetch_words(given, token=token, offline=offline)
     return Tokenizer.load(given) if isinstance(given, (str, Path)) else given
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from chiasm.core.system import Config
-from chiasm.core.types import Markers, Pixels
+from chiasm.core.types import Fit, Markers, Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.nn.vit import ViT
 
@@ -23,9 +23,9 @@ class Worded(Protocol):
     def vocab(self) -> int: ...
 
 
-def pixels_of(config: Config) -> Pixels:
+def pixels_of(config: Config, fit: Fit = Fit.SQUASH) -> Pixels:
     """Pictures as the vision tower wants them, with the channels' statistics that all of BLIP's line uses."""
-    return Pixels(size=_part(config, ViT.Config).image, mean=CLIP_MEAN, std=CLIP_STD)
+    return Pixels(size=_part(config, ViT.Config).image, mean=CLIP_MEAN, std=CLIP_STD, fit=fit)
 
 
 def longest_text(config: Config) -> int:

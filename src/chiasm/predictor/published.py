@@ -1,35 +1,34 @@
 """Models that others published: recognised by config and names, and read into our graphs."""
 
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from chiasm.core.dialect import Found, Layout
-from chiasm.core.files import read_record
 from chiasm.core.system import Config, System
 from chiasm.core.types import Pixels
 from chiasm.predictor.catalogue import systems
+from chiasm.predictor.eyes import read_eyes
 from chiasm.predictor.parts import pixels_of
 from chiasm.weights.folder import ModelCard, skeleton
 from chiasm.weights.foreign import read_foreign
 from chiasm.weights.state import assign
 from chiasm.weights.translate import translate
 
-PREPROCESSOR = "preprocessor_config.json"
-
 
 def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Module, ModelCard]:
     """The module of a file or folder of others, in eval mode, and what it is."""
     foreign = read_foreign(path, dtype)
     name, system, layout = recognise(foreign.found, path)
-    config: Config = layout.read(foreign.found)
+    config = _described(layout, foreign.found, path)
     module = skeleton(config)
     assign(module, translate(foreign.tensors, layout.rules, source=path), source=path)
-    card = ModelCard(system=name, preset=_preset(system, config), config=config, pixels=_pixels(path, config))
-    return module.eval(), card
+    pixels = _pixels(layout, foreign.found, path, pixels_of(config, system.fit))
+    card = ModelCard(system=name, preset=_preset(system, config), config=config, pixels=pixels)
+    return _even(module).eval(), card
 
 
 def recognise(found: Found, source: Path) -> tuple[str, System, Layout]:
@@ -57,20 +56,24 @@ def _preset(system: System, config: Config) -> str:
     return next((name for name, build in system.presets.items() if build() == config), "custom")
 
 
-def _pixels(path: Path, config: Config) -> Pixels:
-    """Size and statistics as the preprocessor says, if there is one beside the weights."""
-    usual = pixels_of(config)
-    place = (path if path.is_dir() else path.parent) / PREPROCESSOR
-    if not place.is_file():
-        return usual
-    said = read_record(place)
+def _even(module: nn.Module) -> nn.Module:
+    """All in the widest of its precisions: OpenAI's files mix two."""
+    kinds = {weight.dtype for weight in module.parameters()}
+    return module.to(reduce(torch.promote_types, kinds)) if len(kinds) > 1 else module
+
+
+def _described(layout: Layout, found: Found, source: Path) -> Config:
     try:
-        mean, std = said.get("image_mean", usual.mean), said.get("image_std", usual.std)
-        return Pixels(size=usual.size, mean=_three(mean), std=_three(std))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{place} is damaged: {error}") from error
+        return layout.read(found)
+    except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"the config beside {source} is damaged: {type(error).__name__} {error}") from error
 
 
-def _three(values: Any) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
+def _pixels(layout: Layout, found: Found, path: Path, usual: Pixels) -> Pixels:
+    """What the config itself says of pictures, or the preprocessor beside the weights."""
+    if layout.eyes is None:
+        return read_eyes(path if path.is_dir() else path.parent, usual)
+    try:
+        return layout.eyes.read(found.config, usual)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"the config beside {path} is damaged: {error}") from error

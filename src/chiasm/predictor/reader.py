@@ -1,6 +1,6 @@
 """Pictures and strings on their way to a module, in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,14 @@ from chiasm.data.text import Tokenizer
 
 
 class Reader:
-    """What every verb begins with: a module that has seen some pictures or read some texts."""
+    """What every verb begins with: a module that has seen some pictures or read some texts.
 
-    def __init__(self, module: nn.Module, images: ImageProcessor, words: Tokenizer | None, *, longest: int) -> None:
+    `words` may be a way to a tokenizer, which is gone when a text comes.
+    """
+
+    def __init__(
+        self, module: nn.Module, images: ImageProcessor, words: Tokenizer | Callable[[], Tokenizer], *, longest: int
+    ) -> None:
         self.module, self.images, self.words = module, images, words
         self.longest = longest  # tokens of a text
 
@@ -30,10 +35,8 @@ class Reader:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        if self.words is None:
-            raise ValueError(
-                "this model brings no tokenizer: give it one as tokenizer=, the path of a tokenizer.json or a Tokenizer"
-            )
+        if not isinstance(self.words, Tokenizer):
+            self.words = self.words()
         return self.words
 
     def see(self, pictures: Sequence[Picture], batch: int) -> Iterator[tuple[slice, Float[Tensor, "b p c"]]]:

@@ -1,6 +1,7 @@
 """A model and everything it needs to be asked: pictures and strings in, answers out."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from chiasm.predictor.parts import longest_text
 from chiasm.predictor.reader import Reader, ranked, slices, whole
 from chiasm.predictor.search import pictures_for, texts_for
 from chiasm.predictor.states import states
+from chiasm.predictor.words import usual_tokenizer
 from chiasm.weights.folder import ModelCard
 
 
@@ -36,12 +38,18 @@ class Predictor:
     """
 
     def __init__(
-        self, module: nn.Module, card: ModelCard, tokenizer: Tokenizer | None, *, method: Resize = Resize.FAST
+        self,
+        module: nn.Module,
+        card: ModelCard,
+        tokenizer: Tokenizer | Callable[[], Tokenizer] | None,
+        *,
+        method: Resize = Resize.FAST,
     ) -> None:
         self.module = module.eval()
         self.card = card
         self.processor = ImageProcessor(card.pixels, method)
-        self._reader = Reader(module, self.processor, tokenizer, longest=longest_text(card.config))
+        words = partial(usual_tokenizer, card) if tokenizer is None else tokenizer
+        self._reader = Reader(module, self.processor, words, longest=longest_text(card.config))
 
     @property
     def system(self) -> str:
@@ -66,8 +74,8 @@ class Predictor:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether texts can be read and written; pictures always can be seen."""
-        return self._reader.words is not None
+        """Whether texts can be read and written as it is; pictures always can be seen."""
+        return isinstance(self._reader.words, Tokenizer)
 
     @property
     def device(self) -> torch.device:

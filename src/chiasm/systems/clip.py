@@ -10,12 +10,17 @@ A text is `<start> words <end>`: what other tokenizers call [CLS] and [SEP].
 
 from chiasm.archetypes.dual import DualEncoder
 from chiasm.core.stage import Stage
-from chiasm.core.system import System
+from chiasm.core.system import System, Vocabulary
+from chiasm.core.types import Fit
+from chiasm.layouts import clip_hf, clip_openai, clip_openclip
 from chiasm.nn.mlp import Activation
 from chiasm.nn.texttower import TextTower
 from chiasm.nn.vit import ConvStem, NormedStem, ViT
 
 VOCAB = 49_408  # OpenAI's byte pairs, of which the last two are start and end of text
+WORDS = Vocabulary(
+    name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268", words=VOCAB
+)
 
 
 def vit_b_32() -> DualEncoder.Config:
@@ -112,4 +117,7 @@ SYSTEM = System(
             losses={"contrast": 1.0},
         ),
     ),
+    layouts=(*clip_hf.LAYOUTS, *clip_openai.LAYOUTS, *clip_openclip.LAYOUTS),
+    fit=Fit.CROP,
+    vocabulary=WORDS,
 )

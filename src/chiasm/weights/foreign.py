@@ -21,14 +21,15 @@ from chiasm.core.files import read_record
 from chiasm.weights.folder import CONFIG, WEIGHTS, in_dtype, read_tensors
 
 INDEX = f"{WEIGHTS}.index.json"
-PICKLES = ("pytorch_model.bin", "open_clip_pytorch_model.bin")
+OPENCLIP = "open_clip_config.json"
+OTHERS = ("pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 PICKLED = {".pth", ".pt", ".bin", ".ckpt"}
 INSIDE = ("model", "state_dict", "model_state_dict", "module")  # where training scripts put the weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Foreign:
-    """What a file or folder of others holds; `config` is its `config.json`, or None where there is none."""
+    """What a file or folder of others holds; `config` is what its JSON says of it, or None where there is none."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -48,12 +49,12 @@ def read_foreign(path: Path, dtype: torch.dtype | None = None) -> Foreign:
     Raises a sentence where nothing can be read, or more than tensors would have to be.
     """
     if path.is_file():
-        return Foreign(path=path, tensors=_tensors(path, dtype), config=_config(path.parent / CONFIG))
+        return Foreign(path=path, tensors=_tensors(path, dtype), config=_config(path))
     shards = _shards(path)
     tensors: dict[str, Tensor] = {}
     for shard in shards:
         tensors |= _tensors(shard, dtype)
-    return Foreign(path=path, tensors=tensors, config=_config(path / CONFIG))
+    return Foreign(path=path, tensors=tensors, config=_config(shards[0]))
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -64,12 +65,12 @@ def _shards(folder: Path) -> list[Path]:
         if absent := [file.name for file in files if not file.is_file()]:
             raise ValueError(f"{folder} is incomplete: its index names {', '.join(absent)}; fetch the folder again")
         return files
-    for name in (WEIGHTS, *PICKLES):
+    for name in (WEIGHTS, *OTHERS):
         if (folder / name).is_file():
             return [folder / name]
     if len(single := [file for file in sorted(folder.iterdir()) if file.suffix in PICKLED]) == 1:
         return single
-    raise ValueError(f"{folder} holds no weights: looked for {WEIGHTS}, {INDEX} and {', '.join(PICKLES)}")
+    raise ValueError(f"{folder} holds no weights: looked for {WEIGHTS}, {INDEX} and {', '.join(OTHERS)}")
 
 
 def _tensors(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -123,5 +124,8 @@ def _named(found: Any, path: Path) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items()} if every else tensors
 
 
-def _config(path: Path) -> Mapping[str, Any] | None:
-    return read_record(path) if path.is_file() else None
+def _config(weights: Path) -> Mapping[str, Any] | None:
+    """What lies beside a file: `config.json`, and before it OpenCLIP's where the file is called after OpenCLIP."""
+    names = (OPENCLIP, CONFIG) if weights.name.startswith("open_clip") else (CONFIG, OPENCLIP)
+    found = [path for name in names if (path := weights.parent / name).is_file()]
+    return read_record(found[0]) if found else None

@@ -13,19 +13,36 @@ from huggingface_hub.errors import (
 )
 
 ABOUT = ("*.json", "*.txt")  # configs, and vocabularies that have no tokenizer.json
-SAFE, PICKLED = "*.safetensors", "*.bin"
+WEIGHTS = ("model*.safetensors", "*.safetensors", "pytorch_model*.bin", "*.bin")  # the first that is there
 
 
 def fetch(name: str, *, revision: str | None = None, token: str | None = None, offline: bool = False) -> Path:
-    """The folder of a model's files; pickles only where there are no safetensors.
+    """The folder of a model's files: its weights in one form only, as pickles where there are no safetensors.
 
     `revision` is a branch, tag or commit. `offline` looks into the cache and nowhere else.
     """
+    weights, *others = WEIGHTS
+    folder = _fetched(name, weights, revision=revision, token=token, offline=offline)
+    while others and not any(folder.glob(weights)):
+        weights = others.pop(0)
+        folder = _fetched(name, weights, revision=revision, token=token, offline=offline)
+    return folder
+
+
+def fetch_words(name: str, *, revision: str | None = None, token: str | None = None, offline: bool = False) -> Path:
+    """The folder of a model's files but for its weights: its tokenizer is among them."""
+    return _fetched(name, revision=revision, token=token, offline=offline)
+
+
+def _fetched(name: str, *weights: str, revision: str | None, token: str | None, offline: bool) -> Path:
+    """As much of a model as is asked for; whatever is wrong is said in a sentence."""
     at = f"{name} at revision {revision}" if revision else name
     try:
-        folder = _snapshot(name, SAFE, revision=revision, token=token, offline=offline)
-        if not any(folder.glob(SAFE)):
-            folder = _snapshot(name, PICKLED, revision=revision, token=token, offline=offline)
+        return Path(
+            snapshot_download(
+                name, revision=revision, token=token, local_files_only=offline, allow_patterns=[*ABOUT, *weights]
+            )
+        )
     except HFValidationError:
         raise ValueError(
             f"{name!r} is neither a path that exists nor a name such as 'owner/model' on the hub"
@@ -49,12 +66,3 @@ def fetch(name: str, *, revision: str | None = None, token: str | None = None, o
         ) from None
     except (HfHubHTTPError, OSError) as error:
         raise ValueError(f"{at} cannot be fetched: {str(error).splitlines()[0]}; the same call goes on") from error
-    return folder
-
-
-def _snapshot(name: str, weights: str, *, revision: str | None, token: str | None, offline: bool) -> Path:
-    return Path(
-        snapshot_download(
-            name, revision=revision, token=token, local_files_only=offline, allow_patterns=[*ABOUT, weights]
-        )
-    )

@@ -1,0 +1,114 @@
+"""CLIP as `transformers` has it: `CLIPModel`, with a `config.json` beside the weights (arXiv:2103.00020).
+
+What a config leaves out has the default of `transformers` 5 (CLIPTextConfig, CLIPVisionConfig). There
+the feature of a text stands at the first `eos_token_id`, or, where that is 2, as in configs of before
+2023, at the largest id: with a vocabulary of OpenAI's the last real token, both times.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chiasm.archetypes.dual import DualEncoder
+from chiasm.core.dialect import Found, Layout
+from chiasm.nn.mlp import Activation
+from chiasm.nn.texttower import TextTower
+from chiasm.nn.vit import NormedStem, ViT
+from chiasm.weights.dialects import clip
+
+USUAL: Mapping[str, Any] = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "attention_dropout": 0.0}
+TEXT: Mapping[str, Any] = {
+    **USUAL, "vocab_size": 49_408, "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12,
+    "num_attention_heads": 8, "max_position_embeddings": 77, "eos_token_id": 49_407,
+}  # fmt: skip
+VISION: Mapping[str, Any] = {
+    **USUAL, "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "image_size": 224, "patch_size": 32, "num_channels": 3,
+}  # fmt: skip
+FIXED: Mapping[str, Any] = {"attention_dropout": 0.0, "num_channels": 3}  # there is nothing else in ours
+ACTIVATIONS = {"gelu": Activation.GELU, "quick_gelu": Activation.QUICK_GELU}
+NAMES = {activation: name for name, activation in ACTIVATIONS.items()}
+LEGACY = 2  # an `eos_token_id` that stands for the largest id
+
+
+def _fits(found: Found) -> bool:
+    towers = {"vision_model.pre_layrnorm.weight", "text_model.final_layer_norm.weight", "logit_scale"}
+    return towers <= found.shapes.keys() and found.config.get("model_type", "clip") == "clip"
+
+
+def _settings(found: Found, part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """A tower's config with its defaults; raises where it asks for what our tower does not do."""
+    settings = {**usual, **(found.config.get(f"{part}_dict") or found.config.get(part) or {})}
+    for name, value in FIXED.items():
+        if settings.get(name, value) != value:
+            raise ValueError(f"{part} has {name} {settings[name]!r}, but chiasm's CLIP has {value!r}")
+    if settings["hidden_act"] not in ACTIVATIONS:
+        raise ValueError(f"{part} has hidden_act {settings['hidden_act']!r}, but chiasm's CLIP has {[*ACTIVATIONS]}")
+    return settings
+
+
+def _vision(found: Found) -> ViT.Config:
+    theirs = _settings(found, "vision_config", VISION)
+    return ViT.Config(
+        dim=theirs["hidden_size"],
+        depth=theirs["num_hidden_layers"],
+        heads=theirs["num_attention_heads"],
+        image=theirs["image_size"],
+        stem=NormedStem(patch=theirs["patch_size"]),
+        expansion=theirs["intermediate_size"] / theirs["hidden_size"],
+        activation=ACTIVATIONS[theirs["hidden_act"]],
+        eps=theirs["layer_norm_eps"],
+    )
+
+
+def _text(found: Found) -> TextTower.Config:
+    theirs = _settings(found, "text_config", TEXT)
+    dim, hidden, vocab, end = (
+        theirs[name] for name in ("hidden_size", "intermediate_size", "vocab_size", "eos_token_id")
+    )
+    if hidden != 4 * dim:
+        raise ValueError(f"text_config has an MLP of {hidden}, but the one of chiasm's CLIP is 4 x {dim} wide")
+    return TextTower.Config(
+        vocab=vocab,
+        dim=dim,
+        depth=theirs["num_hidden_layers"],
+        heads=theirs["num_attention_heads"],
+        max_len=theirs["max_position_embeddings"],
+        activation=ACTIVATIONS[theirs["hidden_act"]],
+        eps=theirs["layer_norm_eps"],
+        end=None if end in (LEGACY, vocab - 1) else end,
+    )
+
+
+def _read(found: Found) -> DualEncoder.Config:
+    if not found.config:
+        raise ValueError("weights of transformers' CLIP need the config.json that they came with: it says the heads")
+    embed = found.config.get("projection_dim", 512)
+    return DualEncoder.Config(vision=_vision(found), text=_text(found), embed=embed)
+
+
+def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
+    vision, text = cfg.vision, cfg.text
+    end = text.vocab - 1 if text.end is None else text.end
+    shared = {"projection_dim": cfg.embed}
+    return {
+        "architectures": ["CLIPModel"],
+        "model_type": "clip",
+        "projection_dim": cfg.embed,
+        "text_config": {
+            "model_type": "clip_text_model", "vocab_size": text.vocab, "hidden_size": text.dim,
+            "intermediate_size": 4 * text.dim, "num_hidden_layers": text.depth, "num_attention_heads": text.heads,
+            "max_position_embeddings": text.max_len, "hidden_act": NAMES[text.activation], "layer_norm_eps": text.eps,
+            "bos_token_id": None, "eos_token_id": end, "pad_token_id": end, **shared,
+        },
+        "vision_config": {
+            "model_type": "clip_vision_model", "hidden_size": vision.dim,
+            "intermediate_size": round(vision.expansion * vision.dim), "num_hidden_layers": vision.depth,
+            "num_attention_heads": vision.heads, "image_size": vision.image, "patch_size": vision.stem.patch,
+            "hidden_act": NAMES[vision.activation], "layer_norm_eps": vision.eps, **shared,
+        },
+    }  # fmt: skip
+
+
+LAYOUTS = (
+    Layout(format="hf", graph=DualEncoder.Config, fits=_fits, read=_read, write=_write, rules=clip.TRANSFORMERS),
+)

@@ -1,0 +1,74 @@
+"""What `transformers` does with a picture, as its `preprocessor_config.json` says it, in our words and back."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chiasm.core.files import read_record
+from chiasm.core.types import Fit, Pixels
+
+PREPROCESSOR = "preprocessor_config.json"
+FIXED: Mapping[str, Any] = {"do_resize": True, "resample": 3, "do_rescale": True, "do_normalize": True}  # 3: bicubic
+
+
+def read_eyes(folder: Path, usual: Pixels) -> Pixels:
+    """Statistics and fit as the preprocessor says, if there is one; the size is the model's own."""
+    place = folder / PREPROCESSOR
+    if not place.is_file():
+        return usual
+    said = read_record(place)
+    for name, value in FIXED.items():
+        if said.get(name, value) != value:
+            raise ValueError(f"{place} asks for {name} {said[name]}, but chiasm always has {value}")
+    try:
+        mean, std = said.get("image_mean", usual.mean), said.get("image_std", usual.std)
+        return replace(usual, mean=_three(mean), std=_three(std), fit=_fit(said, usual.fit))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{place} is damaged, or asks for what chiasm does not do: {error}") from error
+
+
+def write_eyes(pixels: Pixels) -> Mapping[str, Any]:
+    """The same for `transformers`."""
+    square = {"height": pixels.size, "width": pixels.size}
+    match pixels.fit:
+        case Fit.SQUASH:
+            shape = {"image_processor_type": "BlipImageProcessor", "size": square}
+        case Fit.CROP:
+            crop = {"do_center_crop": True, "crop_size": square}
+            shape = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": pixels.size}, **crop}
+    return {
+        **shape, **FIXED, "rescale_factor": 1 / 255, "image_mean": list(pixels.mean), "image_std": list(pixels.std),
+        "do_convert_rgb": True,
+    }  # fmt: skip
+
+
+def _fit(said: Mapping[str, Any], usual: Fit) -> Fit:
+    """Squash or crop; a size of one number means what is usual in the family."""
+    size, crop = said.get("size"), said.get("crop_size") if said.get("do_center_crop", True) else None
+    if len({*_sides(size), *_sides(crop)}) > 1:
+        raise ValueError(f"size {size} and crop_size {crop} do not make one square")
+    match size:
+        case {"shortest_edge": _} if not said.get("do_center_crop", True):
+            raise ValueError(f"size {size} without a crop makes no square")
+        case {"shortest_edge": _}:
+            return Fit.CROP
+        case {"height": _, "width": _}:
+            return Fit.SQUASH
+        case _:
+            return usual
+
+
+def _sides(said: Any) -> set[Any]:
+    match said:
+        case None:
+            return set()
+        case {**sides}:
+            return {*sides.values()}
+        case side:
+            return {side}
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
