@@ -103,19 +103,17 @@ def _fitted(start: Predictor, pixels: int | None, *, epoch: int) -> tuple[Config
         case MED.Config() as whole:
             return blip.answerer(whole, image=pixels), stages["blip"]
         case MaskedFusion.Config() as whole:
-            return albef.answerer(whole, image=pixels, ramp=epoch), stages["albef"]
+            pace = whole.fusion.alignment.momentum if whole.fusion.alignment else 0.995
+            return albef.answerer(whole, image=pixels, momentum=pace, ramp=epoch), stages["albef"]
         case Answerer.Config() as same:
-            return _sized(same, pixels), replace(stages["blip"], inherit={"": ""})
-        case DistilledAnswerer.Config() as same:
-            return replace(same, answerer=_sized(same.answerer, pixels)), replace(stages["albef"], inherit={"": ""})
+            return replace(same, vision=same.vision.sized(pixels)), replace(stages["blip"], inherit={"": ""})
+        case DistilledAnswerer.Config(answerer=student) as same:
+            student = replace(student, vision=student.vision.sized(pixels))
+            return replace(same, answerer=student), replace(stages["albef"], inherit={"": ""})
     raise ValueError(
         f"answers do not start from {start.system}/{start.preset}: --weights takes what blip or albef were "
         "pre-trained to, such as blip/tiny, or what answers already"
     )
-
-
-def _sized(config: Answerer.Config, pixels: int | None) -> Answerer.Config:
-    return config if pixels is None else replace(config, vision=replace(config.vision, image=pixels))
 
 
 def _questions(data: str) -> Source:

@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 nice python recipes/claims/answers.py     # the same command again goes on where it stopped
 
 The tiny BLIP is asked `what is there?` and answers `large red ring at the top left`: one of 864 answers. A third of
-them comes in the training whenever the world shows it, a third once, a third never. Pre-training has captions of all.
+them comes in the training whenever the world shows it, a third once, a third never. There is no pre-training, which
+would have shown all of them.
 """
 
 import json
@@ -14,9 +15,8 @@ from pathlib import Path
 import tyro
 
 from chiasm.core.files import write_atomic
-from chiasm.core.system import Config
 from chiasm.core.types import Pixels
-from chiasm.data.batches import CAPTIONS, Form, Questions
+from chiasm.data.batches import Questions
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair, Source
@@ -35,7 +35,6 @@ from chiasm.training.train import train
 PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
 QUESTION = "what is there?"
 KINDS = ("common", "once", "never")
-PACE = {"pretrain": {"retriever.alignment.temperature": 0.1}}  # slower than the rest, as in the demo
 ROWS = (
     "written freely",
     "written freely, beams of 3",
@@ -52,12 +51,11 @@ class Options:
     out: Path = Path("runs/claims-answers")
     """Where the trained models go."""
     seeds: int = 3
-    pretrain: int = 500
-    steps: int = 200
+    steps: int = 600
     batch: int = 64
     pairs: int = 8000
-    """To pre-train on; some of them are asked about."""
-    tests: int = 240
+    """Pictures, of which some are asked about."""
+    tests: int = 180
     """Questions that are asked."""
 
 
@@ -114,25 +112,16 @@ def _measured(options: Options, seed: int) -> Shares:
     asked = Asked(captions)
     learned = subset(asked, known(asked, seed))
     words = Tokenizer.train([QUESTION, *(captions[i].text for i in range(0, options.pairs, 8))], vocab=256)
-    base = blip.tiny().fitted(words.vocab, words.markers)
-
-    def run(stage: str, model: Config, source: Source, form: Form, steps: int) -> Run:
-        plan = blip.SYSTEM.stage(stage)
-        return Run(
-            name=stage, system="blip", preset="tiny" if stage == "pretrain" else f"tiny-{stage}",
-            stage=replace(plan, train=PACE.get(stage, {}) | dict(plan.train)), model=model, pixels=PIXELS,
-            tokenizer=words, steps=steps,
-            data=lambda: PairLoader(source, ImageProcessor(PIXELS), words, form=form, batch=options.batch, seed=seed),
-            lr=1.5e-3, min_lr=3e-5, warmup=50, betas=(0.9, 0.98), seed=seed, about={"data": source.fingerprint},
-        )  # fmt: skip
-
-    train(
-        [
-            run("pretrain", base, captions, CAPTIONS, options.pretrain),
-            run("vqa", blip.answerer(base), learned, Questions(), options.steps),
-        ],
-        place,
-    )
+    run = Run(
+        name="vqa", system="blip", preset="tiny-vqa", stage=replace(blip.SYSTEM.stage("vqa"), inherit={}),
+        model=blip.answerer(blip.tiny()).fitted(words.vocab, words.markers), pixels=PIXELS, tokenizer=words,
+        data=lambda: PairLoader(
+            learned, ImageProcessor(PIXELS), words, form=Questions(), batch=options.batch, seed=seed
+        ),
+        steps=options.steps, lr=1.5e-3, min_lr=3e-5, warmup=50, betas=(0.9, 0.98), seed=seed,
+        about={"data": learned.fingerprint},
+    )  # fmt: skip
+    train([run], place)
     candidates = sorted({learned[row].tags["answers"][0] for row in range(len(learned))})
     test = Asked(open_world(f"world:single?count={options.tests}&seed={seed}&split=test"))
     results = _compared(load(place, device="cpu"), test, candidates, seed)

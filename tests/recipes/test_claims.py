@@ -79,15 +79,15 @@ def test_vqa(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claim = _script("answers")
-    options = claim.Options(out=tmp_path, seeds=1, pretrain=2, steps=2, batch=8, pairs=40, tests=9)
+    options = claim.Options(out=tmp_path, seeds=1, steps=2, batch=8, pairs=40, tests=9)
     claim.main(options)
     table = capsys.readouterr().out
     assert len(table.splitlines()) == 2 + len(claim.ROWS)
     assert {line.count("|") for line in table.splitlines()} == {6}
-    (tmp_path / "seed-0/2-vqa/metrics.jsonl").unlink()
+    (tmp_path / "seed-0/1-vqa/metrics.jsonl").unlink()
     claim.main(options)
     assert capsys.readouterr().out == table
-    assert not (tmp_path / "seed-0/2-vqa/metrics.jsonl").exists()
+    assert not (tmp_path / "seed-0/1-vqa/metrics.jsonl").exists()
 
 
 def test_answers_come_often_once_or_never() -> None:
