@@ -77,6 +77,14 @@ def _is_true(cfg: Judge.Config) -> bool:
     return cfg.labels == TRUTH
 
 
+def _learns_to_entail(cfg: DistilledJudge.Config) -> bool:
+    return _entails(cfg.student)
+
+
+def _learns_truth(cfg: DistilledJudge.Config) -> bool:
+    return _is_true(cfg.student)
+
+
 def _turns() -> Iterator[Dialect]:
     """Layers of the text network, each by its number."""
     for i in range(BELOW):
@@ -137,7 +145,7 @@ LAYOUTS = (
             mount(ENTAILS, ours="student."),
             TAUGHT,
         ),
-        holds=lambda cfg: _entails(cfg.student),
+        holds=_learns_to_entail,
     ),
     replace(
         layout(
@@ -147,6 +155,6 @@ LAYOUTS = (
             mount(COMPARES, ours="student."),
             TAUGHT,
         ),
-        holds=lambda cfg: _is_true(cfg.student),
+        holds=_learns_truth,
     ),
 )
