@@ -1,4 +1,4 @@
-"""Two processes align, match and write as one does with the whole batch: losses, gradients, queues, draws."""
+"""Two processes learn as one does with the whole batch: losses, gradients, twins, queues, draws."""
 
 import importlib.util
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def both(on_two_ranks: Callable[[Path], list[Any]]) -> list[Any]:
 
 @pytest.mark.parametrize("name", alone.GRAPHS)
 def test_two_ranks_are_one_process(both: list[Any], name: str) -> None:
-    whole = alone.alone(name, 0, [alone.batch(step) for step in range(alone.STEPS)])
+    whole = alone.alone(name, 0, [alone.batch(name, step) for step in range(alone.STEPS)])
     for told in both:
         assert told[name].keys() == whole.keys()
         for key, value in whole.items():
@@ -33,6 +33,6 @@ def test_two_ranks_are_one_process(both: list[Any], name: str) -> None:
 
 
 def test_a_rank_by_itself_would_learn_something_else(both: list[Any]) -> None:
-    by_itself = alone.alone("med", 0, [alone.half(alone.batch(step), 0) for step in range(alone.STEPS)])
+    by_itself = alone.alone("med", 0, [alone.half(alone.batch("med", step), 0) for step in range(alone.STEPS)])
     for loss in ("contrast", "match", "language"):
         assert not torch.allclose(by_itself[f"0 {loss}"], both[0]["med"][f"0 {loss}"], atol=1e-3)

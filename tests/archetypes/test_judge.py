@@ -1,14 +1,16 @@
 """Judging equals a slow loop, row by row, of one picture and of two; and two readers beat one picture hidden."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
 from chiasm.archetypes.answer import Opening
-from chiasm.archetypes.judge import ENTAILMENT, TRUTH, Judge, of_two_pictures
+from chiasm.archetypes.judge import ENTAILMENT, TRUTH, DistilledJudge, Judge, of_two_pictures
 from chiasm.archetypes.med import MED
 from chiasm.core.ability import Judges
+from chiasm.core.config import from_json, to_json
 from chiasm.core.stage import Stage
 from chiasm.core.types import Labelled, Text
 from chiasm.systems import albef, blip
@@ -66,6 +68,43 @@ def test_both_readers_start_from_the_only_one() -> None:
         for reader in (ours.read.f.first, ours.read.f.second):
             assert all(torch.equal(a, b) for a, b in zip(reader.parameters(), theirs.read.f.parameters(), strict=True))
     assert model.encoder.layers[0].read.f.merge.state_dict() == {}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cfg", [TURNS, ONE], ids=["in turns", "one picture"])
+def test_distillation_mixes_what_the_twin_believes(cfg: Judge.Config) -> None:
+    torch.manual_seed(0)
+    model, batch = DistilledJudge.Config(student=cfg, momentum=0.9, ramp=4).build(), _batch(cfg)
+    torch.testing.assert_close(model(batch), model.student(batch), msg="nothing is trusted before the first step")
+    twin = copy.deepcopy(model.student)
+    for moved in range(1, 6):
+        for slow, weight in zip(twin.parameters(), model.student.parameters(), strict=True):
+            weight.add_(0.05 * torch.randn_like(weight))
+            slow.copy_(0.9 * slow + 0.1 * weight)
+        said, taught = model.student.logits(batch), twin.logits(batch)
+        alpha, total = 0.4 * min(1.0, moved / 4), 0.0
+        for logits, advice, label in zip(said, taught, batch.label, strict=True):
+            odds = (advice - advice.max()).exp()
+            truth = alpha * odds / odds.sum()
+            truth[label] += 1 - alpha
+            total -= sum(share * (logit - logits.logsumexp(0)) for share, logit in zip(truth, logits, strict=True))
+        torch.testing.assert_close(model(batch)["label"], total / 4, rtol=1e-4, atol=1e-5)
+    assert int(model.forwards) == 6
+
+
+def test_a_distilled_judge_is_its_student() -> None:
+    cfg = DistilledJudge.Config(student=TURNS, ramp=3)
+    assert from_json(to_json(cfg)) == cfg
+    assert cfg.fitted(300, replace(TURNS.markers, cls=7)).student == TURNS.fitted(300, replace(TURNS.markers, cls=7))
+    torch.manual_seed(0)
+    model, batch = cfg.build(), _batch(TURNS)
+    assert isinstance(model, Judges)
+    assert (model.labels, model.pictures) == (TRUTH, 2)
+    model(batch)["label"].backward()
+    assert all(name.startswith("student.") and weight.grad is not None for name, weight in model.named_parameters())
+    assert not any(buffer.requires_grad for buffer in model.buffers())
+    seen, rows = torch.randn(4, 128, 64), torch.arange(4)
+    assert torch.equal(model.judge(seen, batch.text, rows), model.student.judge(seen, batch.text, rows))
 
 
 def _colours(rows: int, rng: torch.Generator) -> Labelled:

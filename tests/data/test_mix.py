@@ -15,8 +15,9 @@ from chiasm.data.loader import PairLoader
 from chiasm.data.order import order
 from chiasm.data.pairs import Pair
 from chiasm.data.sources import anchored, open_source
-from chiasm.data.sources.compose import Chain, Subset, subset
+from chiasm.data.sources.compose import Chain, Subset, subset, usable
 from chiasm.data.sources.mix import Mixture
+from chiasm.data.sources.record import Skipped
 from chiasm.data.text import Tokenizer
 from chiasm.data.writers import write_parquet, write_tar
 
@@ -190,3 +191,13 @@ def test_a_name_that_is_good_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
     assert told["world?count=2"][0] == "world?count=2"
     assert anchored("memory://a/*.tar") == "memory://a/*.tar"
     assert anchored("nowhere") == "nowhere"
+
+
+def test_what_is_usable_is_kept_and_the_rest_is_named() -> None:
+    source = Rows(6)
+    kept, skipped = usable(source, lambda pair: "dark" if pair.text in {"row 0", "row 4"} else "")
+    assert [kept[row].id for row in range(len(kept))] == ["row-1", "row-2", "row-3", "row-5"]
+    assert skipped == (Skipped("row-0", "dark"), Skipped("row-4", "dark"))
+    assert usable(source, lambda _: "") == (source, ())
+    with pytest.raises(ValueError, match=r"none of 6 pairs can be used: 6 x dark \(row-0, row-1, row-2, \.\.\.\)"):
+        usable(source, lambda _: "dark")

@@ -13,7 +13,7 @@ import chiasm
 from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
-from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, Judge
+from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, DistilledJudge, Judge
 from chiasm.core.types import Pixels, Text
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.layouts.albef_lavis import MARKERS
@@ -116,7 +116,9 @@ def test_the_text_network_is_bert_layer_by_layer(tmp_path: Path, name: str) -> N
 
 def test_training_graphs_leave_their_twins_behind(tmp_path: Path) -> None:
     learns = replace(ALONE, alignment=Alignment.Config(queue=8, ramp=3))
-    trained = {"pretrain": MaskedFusion.Config(fusion=learns), "vqa": DistilledAnswerer.Config(answerer=VQA, ramp=3)}
+    judges = {name: DistilledJudge.Config(student=GRAPHS[name], ramp=3) for name in ("ve", "nlvr2")}
+    answers = DistilledAnswerer.Config(answerer=VQA, ramp=3)
+    trained = {"pretrain": MaskedFusion.Config(fusion=learns), "vqa": answers, **judges}
     for name, config in trained.items():
         assert chiasm.load(exported(config, tmp_path / name)[1]).config == GRAPHS[name]
 

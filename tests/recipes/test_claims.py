@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -74,3 +75,33 @@ def test_vqa(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claim.main(options)
     assert capsys.readouterr().out == table
     assert not (tmp_path / "seed-0/seeing/1-vqa/metrics.jsonl").exists()
+
+
+def test_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("answers")
+    options = claim.Options(out=tmp_path, seeds=1, steps=2, batch=8, pairs=40, tests=9)
+    claim.main(options)
+    table = capsys.readouterr().out
+    assert len(table.splitlines()) == 2 + len(claim.ROWS)
+    assert {line.count("|") for line in table.splitlines()} == {6}
+    (tmp_path / "seed-0/1-vqa/metrics.jsonl").unlink()
+    claim.main(options)
+    assert capsys.readouterr().out == table
+    assert not (tmp_path / "seed-0/1-vqa/metrics.jsonl").exists()
+
+
+def test_answers_come_often_once_or_never() -> None:
+    claim = _script("answers")
+    asked = claim.Asked(claim.open_world("world:single?count=1500"))
+    answers = [asked[row].tags["answers"][0] for row in range(len(asked))]
+    assert not any(answer.startswith("a ") for answer in answers)
+    taught = Counter(answers[row] for row in claim.known(asked, 3))
+    for often, count in Counter(answers).items():
+        assert taught[often] == {"common": count, "once": 1, "never": 0}[claim.kind(often, 3)]
+    kinds = Counter(claim.kind(answer, 3) for answer in set(answers))
+    assert all(share > len(set(answers)) / 4 for share in kinds.values())
+    assert len(kinds) == 3
+    right = ["large red ring at the top", "small red ring at the top"]
+    told = claim._shares([right[0], right[0]], right, 3)
+    assert told["all"] == 0.5
+    assert told[claim.kind(right[0], 3)] >= 0.5

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTModel
 
 from chiasm.core.types import ImageText, Losses, Text
 from chiasm.systems import albef
+from chiasm.training.inherit import inherit
 
 
 def _size(module: nn.Module) -> int:
@@ -28,6 +30,23 @@ def test_the_size_is_that_of_its_parts() -> None:
     assert round(expected / 1e6) == 210
     word_head, more_patches = 768 * 768 + 3 * 768 + 30_522, (24 * 24 - 16 * 16) * 768
     assert _size(tuned) == expected - word_head + more_patches
+
+
+@pytest.mark.parametrize(("name", "before", "student"), [
+    ("vqa", "pretrain", "answerer.chain"), ("nlvr2", "assign", "student"), ("ve", "pretrain", "student"),
+])  # fmt: skip
+def test_a_twin_starts_where_its_student_does(name: str, before: str, student: str) -> None:
+    """Not at the random weights that both were built with."""
+    torch.manual_seed(0)
+    stage, earlier = albef.SYSTEM.stage(name), albef.SYSTEM.stage(before)
+    previous, model = (albef.SYSTEM.presets[each.preset]().build() for each in (earlier, stage))
+    random = model.twin.copy.vision.norm.weight.clone(), dict(model.get_submodule(student).named_parameters())
+    with torch.no_grad():
+        for weight in previous.parameters():
+            weight.add_(1.0)
+    inherit(model, previous, stage)
+    assert not torch.equal(model.twin.copy.vision.norm.weight, random[0])
+    assert all(torch.equal(buffer, random[1][name]) for name, buffer in model.twin.copy.named_buffers())
 
 
 def _colours(rows: int, rng: torch.Generator) -> ImageText:

@@ -157,6 +157,8 @@ def test_a_run_may_start_from_a_given_model(parts: ModuleType, tmp_path: Path) -
     model = train([parts.run(stage=still)], tmp_path / "a", start=start)
     assert torch.equal(model.get_parameter("norm.weight"), start.norm.weight)
     assert torch.equal(model.get_parameter("head.weight"), start.head.weight)
+    runs = [parts.run(), parts.run(name="again", stage=still, start=start)]
+    assert torch.equal(train(runs, tmp_path / "c").get_parameter("norm.weight"), start.norm.weight)
     with pytest.raises(ValueError, match=r"start was \w+ and is now \w+"):
         train([parts.run(stage=still)], tmp_path / "a", start=parts.Net.Config().build())
     with pytest.raises(ValueError, match="inherits from the stage before it, but there is no model to start from"):

@@ -21,7 +21,7 @@ from chiasm.core import ranks
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV
 from chiasm.nn.bert import Bert, Memory, rows_of
-from chiasm.nn.momentum import Queue, Twin
+from chiasm.nn.momentum import Queue, Twin, believed
 from chiasm.objectives.contrastive import contrast, soft_targets
 from chiasm.objectives.matching import hard_negatives
 
@@ -71,7 +71,7 @@ class Alignment(nn.Module, Generic[Part]):
     @property
     def trust(self) -> Float[Tensor, ""]:
         """How far the twin is believed in the next forward: the papers' alpha."""
-        return self.most * (self.forwards / self.ramp).clamp(max=1.0)
+        return believed(self.most, self.forwards, ramp=self.ramp)
 
     def restart(self) -> None:
         """Take the twin to be the towers' equal; queues and trust are new as they are."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from chiasm.core.types import Asked, Losses, Markers, Text
 from chiasm.nn.bert import Bert, WordHead, rows_of
 from chiasm.nn.cache import Cache
-from chiasm.nn.momentum import Twin
+from chiasm.nn.momentum import Twin, believed
 from chiasm.nn.vit import ViT
 from chiasm.objectives.language import labelled, weighed
 
@@ -155,7 +155,7 @@ class DistilledAnswerer(nn.Module):
 
     def forward(self, batch: Asked) -> Losses:
         self.twin.follow()
-        trust = self.trust * (self.forwards / self.ramp).clamp(max=1.0)
+        trust = believed(self.trust, self.forwards, ramp=self.ramp)
         (logits, target), (slow, _) = self.answerer.chain(batch), self.twin(batch)
         weights = shared_out(batch)
         told = weighed(logits, target, weights, smoothing=self.smoothing)

@@ -77,12 +77,12 @@ class Questions:
         return [pair.image]
 
     def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
-        return [self._row(pair, tokenizer) for pair in pairs]
+        return [self._row(asked(pair), tokenizer) for pair in pairs]
 
-    def _row(self, pair: Pair, tokenizer: Tokenizer) -> Any:
-        question, answers = clean(str(pair.tags.get("question") or pair.text)), shares(pair.tags.get("answers"))
-        if not question or not answers:
-            return "no answers" if question else "no question"
+    def _row(self, told: tuple[str, Mapping[str, float]] | str, tokenizer: Tokenizer) -> Any:
+        if isinstance(told, str):
+            return told
+        question, answers = told
         (ids,) = _tokens([question], tokenizer, self.max_length)
         return ids, _tokens([*answers], tokenizer, self.answer_length), [*answers.values()]
 
@@ -119,6 +119,14 @@ class Labels:
 
     def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], pad: int) -> Labelled:
         return Labelled(images, _text([ids for ids, _ in words], pad), torch.tensor([label for _, label in words]))
+
+
+def asked(pair: Pair) -> tuple[str, dict[str, float]] | str:
+    """The question and how much each answer weighs, or the reason why there is nothing to learn from."""
+    question, answers = clean(str(pair.tags.get("question") or pair.text)), shares(pair.tags.get("answers"))
+    if not question or not answers:
+        return "no answers" if question else "no question"
+    return question, answers
 
 
 def shares(answers: Any) -> dict[str, float]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
-from chiasm.archetypes.judge import ENTAILMENT, TRUTH, Judge
+from chiasm.archetypes.judge import ENTAILMENT, TRUTH, DistilledJudge, Judge
 from chiasm.core.dialect import Dialect, Found, Own, Rename, Tied, mount
 from chiasm.core.types import Markers
 from chiasm.layouts.original import aligns, layout, sees, text, vision
@@ -77,6 +77,14 @@ def _is_true(cfg: Judge.Config) -> bool:
     return cfg.labels == TRUTH
 
 
+def _learns_to_entail(cfg: DistilledJudge.Config) -> bool:
+    return _entails(cfg.student)
+
+
+def _learns_truth(cfg: DistilledJudge.Config) -> bool:
+    return _is_true(cfg.student)
+
+
 def _turns() -> Iterator[Dialect]:
     """Layers of the text network, each by its number."""
     for i in range(BELOW):
@@ -98,7 +106,10 @@ ANSWERS = (
     *mount(READS, ours="chain.question."),
     *bert.writer("chain.decoder.", "chain.word_head."),
 )
-HEAD = (Rename("cls_head", "head"),)
+HEAD = Rename("cls_head", "head")
+ENTAILS = (*sees("vision."), *mount(READS, ours="encoder."), HEAD)
+COMPARES = (*sees("vision."), *mount(TURNS, ours="encoder."), HEAD)
+TAUGHT = (Own("twin"), Own("forwards"))
 LAYOUTS = (
     layout(
         MaskedFusion.Config,
@@ -122,14 +133,28 @@ LAYOUTS = (
         _has("text_encoder.", WRITER),
         lambda found: DistilledAnswerer.Config(answerer=_answerer(found), ramp=1),
         mount(ANSWERS, ours="answerer."),
-        (Own("twin"), Own("forwards")),
+        TAUGHT,
+    ),
+    replace(layout(Judge.Config, _labels(3), _judge, ENTAILS), holds=_entails),
+    replace(layout(Judge.Config, _labels(2), _judge_of_two, COMPARES), holds=_is_true),
+    replace(
+        layout(
+            DistilledJudge.Config,
+            lambda _: False,
+            lambda found: DistilledJudge.Config(student=_judge(found), ramp=1),
+            mount(ENTAILS, ours="student."),
+            TAUGHT,
+        ),
+        holds=_learns_to_entail,
     ),
     replace(
-        layout(Judge.Config, _labels(3), _judge, sees("vision."), mount(READS, ours="encoder."), HEAD),
-        holds=_entails,
-    ),
-    replace(
-        layout(Judge.Config, _labels(2), _judge_of_two, sees("vision."), mount(TURNS, ours="encoder."), HEAD),
-        holds=_is_true,
+        layout(
+            DistilledJudge.Config,
+            lambda _: False,
+            lambda found: DistilledJudge.Config(student=_judge_of_two(found), ramp=1),
+            mount(COMPARES, ours="student."),
+            TAUGHT,
+        ),
+        holds=_learns_truth,
     ),
 )

@@ -41,6 +41,11 @@ class Twin(nn.Module, Generic[Part]):
         return self.copy(*inputs)
 
 
+def believed(most: float, forwards: Int[Tensor, ""], *, ramp: int) -> Float[Tensor, ""]:
+    """How far a twin is trusted after so many forwards, `most` after `ramp`: ALBEF's alpha."""
+    return most * (forwards / ramp).clamp(max=1.0)
+
+
 class Queue(nn.Module):
     """The last `size` unit vectors, and whose they are, in a ring."""
 

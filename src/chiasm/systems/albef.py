@@ -8,9 +8,9 @@
     nlvr2      the same, after assign: is the text true of them?
     ve         picture ─ ViT ─ both halves ─ contradiction, neutral or entailment
 
-The twin's advice softens the targets of contrast and of masked words (section 3.3). A text's rows of
-one meaning are right for each other, in the batch and in the queue. Numbers without a comment are
-from sections 3.4 and 4 of the paper.
+The twin's advice softens the targets of contrast and of masked words (section 3.3), and those of vqa,
+nlvr2 and ve. A text's rows of one meaning are right for each other, in the batch and in the queue.
+Numbers without a comment are from sections 3.4 and 4 of the paper.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from dataclasses import replace
 from chiasm.archetypes.align import Alignment
 from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening, of_halves
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
-from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, Judge
+from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, DistilledJudge, Judge, of_turns
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Markers
@@ -70,11 +70,8 @@ def answerer(
 
 def judge(cfg: MaskedFusion.Config, *, image: int | None = None) -> Judge.Config:
     """Visual entailment, by what both halves make of the first word."""
-    towers = cfg.fusion
-    return Judge.Config(
-        vision=towers.vision.sized(image), text=towers.text, markers=towers.markers, labels=ENTAILMENT,
-        opening=Opening.CLS,
-    )  # fmt: skip
+    text, markers, vision = cfg.fusion.text, cfg.fusion.markers, cfg.fusion.vision.sized(image)
+    return Judge.Config(vision=vision, text=text, markers=markers, labels=ENTAILMENT, opening=Opening.CLS)
 
 
 def of_two(cfg: MaskedFusion.Config, labels: tuple[str, ...], *, image: int | None = None) -> Judge.Config:
@@ -90,15 +87,15 @@ SYSTEM = System(
         "tiny-retrieve": lambda: retriever(tiny()),
         "tiny-vqa": lambda: answerer(tiny(), momentum=0.9, ramp=250),
         "tiny-assign": lambda: of_two(tiny(), ASSIGNED),
-        "tiny-nlvr2": lambda: of_two(tiny(), TRUTH),
-        "tiny-ve": lambda: judge(tiny()),
+        "tiny-nlvr2": lambda: DistilledJudge.Config(student=of_two(tiny(), TRUTH), momentum=0.9, ramp=250),
+        "tiny-ve": lambda: DistilledJudge.Config(student=judge(tiny()), momentum=0.9, ramp=250),
         "base": base,
         "base-retrieve": lambda: retriever(base(), image=384),
-        # one epoch of VQA 2.0's and Visual Genome's questions in batches of 256
+        # ramps of an epoch: VQA 2.0 and Visual Genome in batches of 256, NLVR2 of 128, SNLI-VE of 256
         "base-vqa": lambda: answerer(base(), image=384, ramp=5_000),
         "base-assign": lambda: of_two(base(), ASSIGNED),
-        "base-nlvr2": lambda: of_two(base(), TRUTH, image=384),
-        "base-ve": lambda: judge(base(), image=384),
+        "base-nlvr2": lambda: DistilledJudge.Config(student=of_two(base(), TRUTH, image=384), ramp=675),
+        "base-ve": lambda: DistilledJudge.Config(student=judge(base(), image=384), ramp=2_070),
     },
     stages=(
         Stage(
@@ -126,25 +123,21 @@ SYSTEM = System(
             preset="tiny-assign",
             train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
             losses={"label": 1.0},
-            inherit={
-                "vision": "fusion.towers.vision",
-                "encoder.bert": "fusion.towers.encoder",
-                "encoder.again.*": "fusion.towers.encoder.layers.-*",
-            },
+            inherit=of_turns(towers="fusion.towers"),
         ),
         Stage(
             name="nlvr2",
             preset="tiny-nlvr2",
-            train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
+            train={"student": 1.0},
             losses={"label": 1.0},
-            inherit={"vision": "vision", "encoder": "encoder"},
+            inherit={"student.vision": "vision", "student.encoder": "encoder"},
         ),
         Stage(
             name="ve",
             preset="tiny-ve",
-            train={"vision": 1.0, "encoder": 1.0, "head": 1.0},
+            train={"student": 1.0},
             losses={"label": 1.0},
-            inherit={"vision": "fusion.towers.vision", "encoder": "fusion.towers.encoder"},
+            inherit={"student.vision": "fusion.towers.vision", "student.encoder": "fusion.towers.encoder"},
         ),
     ),
 )

@@ -44,6 +44,7 @@ class Run:
     The names of `about` and what they hold (JSON) tell apart what no other field does: the data's
     fingerprint, a recipe's options. `best` names the metric of `validate` that decides which weights
     are kept, larger being better; "" keeps the last. Every process is asked to `validate`, and the mean counts.
+    The stage inherits from `start`, or, where that is None, from the run before.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Run:
     validate_every: int = 0  # 0: after the last step only
     best: str = ""
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    start: nn.Module | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "checkpoint_every"):

@@ -44,6 +44,7 @@ def train(
     previous, device = start, own(torch.device(device))
     for number, run in enumerate(runs, start=1):
         place = folder / f"{number}-{run.name}"
+        previous = previous if run.start is None else run.start
         asked = _agreed_options(run, previous)
         if not ranks.told(ranks.rank() == 0 and _claim(place, number, run.name, asked)):
             _do(run, place, previous, device=device, on_step=on_step)

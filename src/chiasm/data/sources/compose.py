@@ -2,12 +2,13 @@
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Protocol, runtime_checkable
 
 from chiasm.data.order import shards_of
 from chiasm.data.pairs import Pair, Source
+from chiasm.data.sources.record import Skipped, summary
 
 PIECE = 16  # rows
 
@@ -53,6 +54,19 @@ class Divisible(Protocol):
     """A source that knows better than `Subset` what some of its rows are."""
 
     def subset(self, rows: Sequence[int]) -> Source: ...
+
+
+def usable(source: Source, fault: Callable[[Pair], str]) -> tuple[Source, tuple[Skipped, ...]]:
+    """The rows in which there is no fault, and what was left out because of one."""
+    skipped = dict[int, Skipped]()
+    for row in range(len(source)):
+        pair = source[row]
+        if reason := fault(pair):
+            skipped[row] = Skipped(pair.id, reason)
+    if len(skipped) == len(source):
+        raise ValueError(f"none of {len(source)} pairs can be used: {summary(skipped.values())}")
+    kept = [row for row in range(len(source)) if row not in skipped]
+    return subset(source, kept) if skipped else source, tuple(skipped.values())
 
 
 def subset(source: Source, rows: Sequence[int]) -> Source:

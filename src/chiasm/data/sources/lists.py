@@ -20,6 +20,7 @@ from typing import Any
 from chiasm.data.pairs import Pair
 from chiasm.data.sources.place import Place, contents
 from chiasm.data.sources.record import (
+    ANSWERS,
     IMAGE_KEYS,
     QUESTION,
     SECOND,
@@ -76,7 +77,7 @@ def listed(record: Mapping[str, Any], folder: Place, name: str, seen: Counter[st
     """The pairs of a record, one a text; without an id of their own they are called `name`, `name#2`, ..."""
     texts, other = texts_of(record), record.get(SECOND)
     if not texts:
-        raise ValueError("no text")
+        raise ValueError("no question" if ANSWERS in record else "no text")
     picture, second = folder / name, folder / other if isinstance(other, str) and other else None
     for at in (picture, second):
         if isinstance(at, Path) and not at.is_file():  # far away, whoever reads it will see

@@ -7,7 +7,8 @@ from typing import Any
 
 IMAGE_KEYS = ("image", "file_name", "filepath", "image_path")
 TEXT_KEYS = ("text", "caption", "captions", "title")
-QUESTION, SECOND = "question", "second"  # a text where there is no other; a second picture
+QUESTION, ANSWERS = "question", "answers"  # a text where there is no other; what it is answered by
+SECOND = "second"  # a second picture
 
 
 @dataclass(frozen=True)
