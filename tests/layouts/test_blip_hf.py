@@ -15,7 +15,9 @@ from transformers import (
 )
 
 import chiasm
+from chiasm.core.dialect import Found
 from chiasm.data.text import Tokenizer
+from chiasm.layouts.blip_hf import LAYOUTS
 
 WORDS = Tokenizer.builtin()
 VISION = {
@@ -157,6 +159,15 @@ def test_answers_are_token_for_token_theirs(tmp_path: Path, beams: int) -> None:
     again = BlipForQuestionAnswering.from_pretrained(chiasm.export(model, tmp_path / "out")).eval()
     for name, value in theirs.state_dict().items():
         assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_what_a_config_leaves_out_is_as_in_transformers() -> None:
+    """Their defaults are not BLIP's: eight heads, 1e-5, no smoothing; what released files mean is in blip_lavis."""
+    theirs, config = BlipConfig(), LAYOUTS[0].read(Found(config={"model_type": "blip"}, shapes={}))
+    assert config.vision.eps == theirs.vision_config.layer_norm_eps == 1e-5
+    assert config.text.heads == theirs.text_config.num_attention_heads == 8
+    assert config.smoothing == theirs.text_config.label_smoothing == 0.0
+    assert (config.text.eps, config.text.vocab) == (theirs.text_config.layer_norm_eps, theirs.text_config.vocab_size)
 
 
 def test_heads_are_not_guessed(folder: Path) -> None:

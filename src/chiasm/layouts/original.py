@@ -13,6 +13,8 @@ from chiasm.nn.bert import Bert
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.weights.dialects import bert, vit
 
+# whose words all of them read; the commit is the hub's last
+BERT, COMMIT = "google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
 HEAD = 64  # the width of a head in every published file
 GONE = (
     "visual_encoder_m", "text_encoder_m", "text_decoder_m", "vision_proj_m", "text_proj_m", "cls_head_m",

@@ -20,18 +20,20 @@ from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening, of_ha
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.judge import ASSIGNED, ENTAILMENT, TRUTH, DistilledJudge, Judge, of_turns
 from chiasm.core.stage import Stage
-from chiasm.core.system import System
+from chiasm.core.system import System, Vocabulary
 from chiasm.core.types import Markers
-from chiasm.layouts import albef_lavis
+from chiasm.layouts import albef_lavis, original
 from chiasm.nn.bert import Bert
 from chiasm.nn.turns import Turns
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
+
+VOCAB = 30_522
 
 
 def base() -> MaskedFusion.Config:
     """ViT-B/16 and BERT-base at 256 pixels: 210 M parameters."""
     vision = ViT.Config(dim=768, depth=12, heads=12, image=256, stem=PatchStem(patch=16))
-    text = Bert.Config(vocab=30_522, image_dim=768, reads=(6, 7, 8, 9, 10, 11))
+    text = Bert.Config(vocab=VOCAB, image_dim=768, reads=(6, 7, 8, 9, 10, 11))
     learns = Alignment.Config(queue=65_536, ramp=7_800)  # one epoch of 4 M pictures in batches of 512
     return MaskedFusion.Config(
         fusion=Fusion.Config(vision=vision, text=text, markers=albef_lavis.MARKERS, alignment=learns)
@@ -82,6 +84,7 @@ def of_two(cfg: MaskedFusion.Config, labels: tuple[str, ...], *, image: int | No
 SYSTEM = System(
     paper="arXiv:2107.07651",
     layouts=albef_lavis.LAYOUTS,
+    vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={
         "tiny": tiny,
         "tiny-retrieve": lambda: retriever(tiny()),

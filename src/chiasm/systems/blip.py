@@ -17,9 +17,9 @@ from chiasm.archetypes.answer import Answerer, of_question_and_answer
 from chiasm.archetypes.judge import TRUTH, Judge, of_two_pictures
 from chiasm.archetypes.med import MED, Captioner, Retriever
 from chiasm.core.stage import Stage
-from chiasm.core.system import System
+from chiasm.core.system import System, Vocabulary
 from chiasm.core.types import Markers
-from chiasm.layouts import blip_hf, blip_lavis
+from chiasm.layouts import blip_hf, blip_lavis, original
 from chiasm.nn.bert import Bert
 from chiasm.nn.reading import TwoPictures
 from chiasm.nn.vit import ConvStem, PatchStem, ViT
@@ -87,6 +87,7 @@ def _pretraining(vision: ViT.Config) -> MED.Config:
 SYSTEM = System(
     paper="arXiv:2201.12086",
     layouts=(*blip_hf.LAYOUTS, *blip_lavis.LAYOUTS),
+    vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={
         "tiny": tiny,
         "tiny-caption": lambda: captioner(tiny()),
