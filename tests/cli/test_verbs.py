@@ -32,14 +32,21 @@ def test_one_picture_is_plain_text_or_json(call: Call, folder: Path, pictures: P
     assert call("caption", folder, pictures / "a.png").err == ""
 
 
-def test_a_folder_is_a_table_without_its_broken_pictures(call: Call, folder: Path, pictures: Path) -> None:
+def readable(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [row for row in rows if not row["error"]]
+
+
+def test_a_folder_is_a_table_that_names_its_broken_pictures(call: Call, folder: Path, pictures: Path) -> None:
     said = call("caption", folder, pictures, "--batch-size", 2)
     names = ["a.png", "b.jpg", "inside/c.png"]
     captions = chiasm.load(folder).caption([pictures / name for name in names])
     assert said.code == 0
-    assert [(row["picture"], row["caption"]) for row in table(said.out)] == [
+    assert [(row["picture"], row["caption"]) for row in readable(table(said.out))] == [
         (str(pictures / name), one.text) for name, one in zip(names, captions, strict=True)
     ]
+    (broken,) = [row for row in table(said.out) if row["error"]]
+    assert (broken["picture"], broken["caption"], broken["logprob"]) == (str(pictures / "broken.png"), "", "")
+    assert broken["error"] == "is not a picture of any known format"
     assert f"skipped {pictures / 'broken.png'}: " in said.err
     assert said.err.endswith("4 pictures, 1 skipped\n")
 
@@ -59,20 +66,22 @@ def test_a_broken_picture_moves_no_seed(call: Call, folder: Path, pictures: Path
     broken = table(call("caption", folder, *places, *words).out)
     (pictures / "broken.png").write_bytes((pictures / "a.png").read_bytes())
     mended = table(call("caption", folder, *places, *words).out)
-    assert [row["caption"] for row in broken] == [mended[0]["caption"], mended[2]["caption"]]
+    assert [row["caption"] for row in readable(broken)] == [mended[0]["caption"], mended[2]["caption"]]
 
 
 def test_when_nothing_can_be_read(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
     broken = pictures / "broken.png"
     for words, told in (
         ([broken], str(broken)),
-        ([broken, tmp_path / "missing.png"], "none of 2 pictures can be read"),
         ([tmp_path / "missing.png"], "No such file or directory"),
         ([pictures / "notes.txt"], "is not a picture"),
     ):
         said = call("caption", folder, *words)
         assert (said.code, said.out) == (1, "")
         assert told in said.err.splitlines()[-1]
+    said = call("caption", folder, broken, tmp_path / "missing.png")
+    assert (said.code, len(table(said.out)), readable(table(said.out))) == (1, 2, [])
+    assert said.err.splitlines()[-1] == "chiasm: none of 2 pictures can be read"
     (tmp_path / "empty").mkdir()
     assert "holds no pictures" in call("embed", folder, tmp_path / "empty").err
 
@@ -86,7 +95,7 @@ def test_when_nothing_can_be_read(call: Call, folder: Path, pictures: Path, tmp_
         (["FOLDER", "a.png", "--top-p", "2", "--strategy", "nucleus"], "top_p is 2.0"),
         (["FOLDER", "a.png", "--max-new-tokens", "100"], "100 new tokens"),
         (["FOLDER", "a.png", "--batch-size", "0"], "batch_size is 0"),
-        (["FOLDER", "a.png", "--out", "a.txt"], "a .csv or a .jsonl file"),
+        (["FOLDER", "a.png", "--out", "a.txt"], "a .csv, a .jsonl or a .parquet file"),
     ],
 )
 def test_what_the_model_refuses_is_one_line(
@@ -102,7 +111,7 @@ def test_what_the_model_refuses_is_one_line(
 
 def test_match_is_every_text_with_every_picture(call: Call, folder: Path, pictures: Path) -> None:
     texts = ["a red circle", "two, dogs"]
-    rows = table(call("match", folder, pictures, *texts).out)
+    rows = readable(table(call("match", folder, pictures, *texts).out))
     assert [(Path(row["picture"]).name, row["text"]) for row in rows] == [
         (name, text) for name in ("a.png", "b.jpg", "c.png") for text in texts
     ]
@@ -134,9 +143,9 @@ def test_embed_gives_vectors_of_pictures_or_texts(call: Call, folder: Path, pict
         assert (said.code, said.out) == (0, "")
         text = (tmp_path / name).read_text()
         found = (
-            [row["vector"] for row in lines(text)]
+            [row["vector"] for row in lines(text) if not row["error"]]
             if name.endswith("l")
-            else [[float(row[f"vector_{i}"]) for i in range(64)] for row in table(text)]
+            else [[float(row[f"vector_{i}"]) for i in range(64)] for row in readable(table(text))]
         )
         expected = model.embed(images=[pictures / one for one in ("a.png", "b.jpg", "inside/c.png")])
         torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=0)
@@ -166,7 +175,7 @@ def test_questions_about_one_picture_and_about_many(call: Call, asked: Path, pic
     model, questions, known = chiasm.load(asked), ["what colour?", "how many?"], ["red", "two", "a star"]
     said = call("answer", asked, pictures / "a.png", *questions, "--candidates", *known)
     assert said.out.split("\n")[:2] == [one.text for one in model.answer(pictures / "a.png", questions, known)]
-    rows = table(call("answer", asked, pictures, *questions, "--max-new-tokens", 4).out)
+    rows = readable(table(call("answer", asked, pictures, *questions, "--max-new-tokens", 4).out))
     expected = model.answer(pictures / "b.jpg", questions, max_new_tokens=4)
     assert [(row["question"], row["answer"]) for row in rows[2:4]] == [
         (question, one.text) for question, one in zip(questions, expected, strict=True)

@@ -69,7 +69,7 @@ LINES: dict[str, tuple[int, str]] = {
     "match MODEL nowhere.png a": (1, "nowhere.png: No such file or directory"),
     "classify MODEL empty a": (1, "empty holds no pictures"),
     "embed MODEL empty": (1, "empty holds no pictures"),
-    "caption MODEL pictures/a.png --out some.txt": (2, "--out takes a .csv or a .jsonl file"),
+    "caption MODEL pictures/a.png --out some.txt": (2, "--out takes a .csv, a .jsonl or a .parquet file"),
     "caption MODEL pictures/a.png --out file/x.csv": (1, "cannot write file/x.csv: "),
     "caption MODEL pictures/a.png --out folder.csv": (1, "cannot write folder.csv: Is a directory"),
     "embed MODEL --texts a --out folder.csv": (1, "cannot write folder.csv: Is a directory"),
@@ -142,9 +142,13 @@ def test_a_folder_of_broken_pictures(call: Call, folder: Path, tmp_path: Path) -
     assert said.code == 1
     assert said.err.count("skipped ") == 3
     assert said.err.splitlines()[-1] == "chiasm: none of 3 pictures can be read"
-    assert len(said.err.splitlines()) == 4
+    assert said.err.splitlines()[3].startswith("pictures: 3 of 3 ")
+    assert len(said.err.splitlines()) == 5
     assert "\x1b" not in said.err
-    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+    told = (tmp_path / "out.csv").read_text()
+    assert told.count("known format") == 3
+    assert call("caption", folder, tmp_path, "--out", tmp_path / "out.csv").code == 1
+    assert (tmp_path / "out.csv").read_text() == told
 
 
 def test_an_old_answer_outlives_a_failure(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
@@ -206,12 +210,13 @@ def test_head_and_ctrl_c(folder: Path, pictures: Path, tmp_path: Path) -> None:
         assert "Error" not in left.stderr.read()
     out = tmp_path / "out.csv"
     with subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True) as stopped:
-        part = out.with_name(".out.csv.part")
-        while not part.exists():
+        while not out.exists() or out.read_bytes().count(b"\n") < 3:
             time.sleep(0.05)
         stopped.send_signal(signal.SIGINT)
         assert stopped.wait(60) == 130
         assert stopped.stderr
-        assert stopped.stderr.read().splitlines()[-1] == "chiasm: stopped; nothing was changed"
-    assert not part.exists()
-    assert not out.exists()
+        told = "chiasm: stopped; with --out, the same command goes on where it stopped"
+        assert stopped.stderr.read().splitlines()[-1] == told
+    record = json.loads(out.with_name("out.csv.run.json").read_text())
+    assert 0 < record["done"] < 304
+    assert record["bytes"] == len(out.read_bytes())

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from chiasm.core.files import read_record, write_atomic
+from chiasm.core.files import differing, read_record, write_atomic
 
 Record = Mapping[str, Any]  # what JSON can hold
 Kind = TypeVar("Kind")
@@ -43,12 +43,6 @@ def pin(path: Path, record: Record, *, writer: str = "") -> None:
         write_atomic(path, encode(record), writer=writer)
         return
     old, new = read_record(path), json.loads(encode(record))
-    different = [
-        f"{name} was {old.get(name)!r} and is {new.get(name)!r} now"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    if different:
-        raise ValueError(
-            f"{path.parent} was begun differently: {', '.join(different)}; go on as it was begun, or take a new folder"
-        )
+    if different := differing(old, new):
+        told = ", ".join(f"{name} was {was!r} and is {now!r} now" for name, was, now in different)
+        raise ValueError(f"{path.parent} was begun differently: {told}; go on as it was begun, or take a new folder")

@@ -20,6 +20,7 @@ class Command:
 
 
 CONTINUE = "the same command goes on where it stopped"
+WRITTEN = f"with --out, {CONTINUE}"
 COMMANDS: Mapping[str, Command] = {
     "demo": Command(
         "BLIP's experiment in miniature: train, clean, train again, compare",
@@ -27,11 +28,15 @@ COMMANDS: Mapping[str, Command] = {
         options="chiasm.demo.options:DemoOptions",
         again=CONTINUE,
     ),
-    "caption": Command("say what is on pictures", "chiasm.cli.verbs:caption", "chiasm.cli.options:Caption"),
-    "answer": Command("answer questions about pictures", "chiasm.cli.verbs:answer", "chiasm.cli.options:Answer"),
-    "match": Command("tell how well texts fit pictures", "chiasm.cli.verbs:match", "chiasm.cli.options:Match"),
-    "classify": Command("choose among labels", "chiasm.cli.verbs:classify", "chiasm.cli.options:Classify"),
-    "embed": Command("turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed"),
+    "caption": Command("say what is on pictures", "chiasm.cli.verbs:caption", "chiasm.cli.options:Caption", WRITTEN),
+    "answer": Command(
+        "answer questions about pictures", "chiasm.cli.verbs:answer", "chiasm.cli.options:Answer", WRITTEN
+    ),
+    "match": Command("tell how well texts fit pictures", "chiasm.cli.verbs:match", "chiasm.cli.options:Match", WRITTEN),
+    "classify": Command("choose among labels", "chiasm.cli.verbs:classify", "chiasm.cli.options:Classify", WRITTEN),
+    "embed": Command(
+        "turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed", WRITTEN
+    ),
     "train": Command("train what a recipe says", "chiasm.cli.train:train", again=CONTINUE),
     "convert": Command("write a model as others read it", "chiasm.cli.convert:convert", "chiasm.cli.options:Convert"),
     "data inspect": Command(

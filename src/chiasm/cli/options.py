@@ -8,7 +8,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 Strategy = Literal["greedy", "beam", "nucleus"]
 Model = Annotated[Positional[str], arg(metavar="MODEL")]
-Pictures = Annotated[Positional[Path], arg(metavar="PICTURES")]
+Pictures = Annotated[Positional[str], arg(metavar="PICTURES")]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 Flag = FlagCreatePairsOff[bool]
 
@@ -33,7 +33,7 @@ class Output:
     """Where answers go."""
 
     out: Annotated[Path | None, arg(metavar="FILE")] = None
-    """A .csv or .jsonl file; left out: standard output."""
+    """A .csv, .jsonl or .parquet file; the same command again goes on with it. Left out: standard output."""
     json: Flag = False
     """Write JSON, one object a line, in place of plain text for one picture and CSV for several."""
 
@@ -48,8 +48,8 @@ class Caption:
 
     model: Model
     """A model folder, or a folder that a training run made."""
-    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURES ...")]
-    """Pictures, and folders of them."""
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURES ...")]
+    """Pictures and folders of them, or one source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     prompt: str = ""
     """What every caption begins with."""
     strategy: Strategy = "greedy"
@@ -66,6 +66,8 @@ class Caption:
     """At most so many pieces of words."""
     min_new_tokens: int = 0
     """At least so many."""
+    num_return_sequences: int = 1
+    """Captions of a picture, each on a row; for beam at most as many as beams."""
     seed: int = 0
     """For nucleus: the same seed says the same."""
     written: Written = field(default_factory=Output)
@@ -79,7 +81,7 @@ class Answer:
     model: Model
     """A model folder, or a folder that a training run made."""
     pictures: Pictures
-    """A picture, or a folder of them."""
+    """A picture, a folder of them, or a source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     questions: Annotated[Positional[tuple[str, ...]], arg(metavar="QUESTION ...")]
     """What to ask; of a model that judges statements, what to state."""
     candidates: Annotated[tuple[str, ...], arg(metavar="ANSWER ...")] = ()
@@ -103,7 +105,7 @@ class Match:
     model: Model
     """A model folder, or a folder that a training run made."""
     pictures: Pictures
-    """A picture, or a folder of them."""
+    """A picture, a folder of them, or a source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     texts: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT ...")]
     """What may be on them."""
     written: Written = field(default_factory=Output)
@@ -117,7 +119,7 @@ class Classify:
     model: Model
     """A model folder, or a folder that a training run made."""
     pictures: Pictures
-    """A picture, or a folder of them."""
+    """A picture, a folder of them, or a source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     labels: Annotated[Positional[tuple[str, ...]], arg(metavar="LABEL ...")]
     """What there is to choose from."""
     template: str = "{}"
@@ -134,8 +136,8 @@ class Embed:
 
     model: Model
     """A model folder, or a folder that a training run made."""
-    pictures: Annotated[Positional[tuple[Path, ...]], arg(metavar="PICTURES ...")] = ()
-    """Pictures, and folders of them."""
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURES ...")] = ()
+    """Pictures and folders of them, or one source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     texts: Annotated[tuple[str, ...], arg(metavar="TEXT ...")] = ()
     """Texts instead of pictures."""
     written: Written = field(default_factory=Output)

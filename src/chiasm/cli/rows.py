@@ -1,80 +1,159 @@
-"""Answers on paper: plain text for one picture, CSV or JSON lines for many."""
+"""Answers as bytes: a table whose columns an Arrow schema names, as CSV, JSON lines or Parquet.
+
+Every form can be cut off after any batch of rows and gone on with there. Parquet cannot: what it is
+made of is gathered as an Arrow stream, and put together at the end.
+"""
 
 import csv
+import io
 import json
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from chiasm.cli.errors import UsageError
-from chiasm.cli.options import Output
-from chiasm.core.files import new_text
+from chiasm.core.files import sync_file
 
 Row = Mapping[str, Any]
-Write = Callable[[Row], None]
-Plain = Callable[[Row], str]
+GROUP = 10_000  # rows of a row group
 
 
 @runtime_checkable
-class Paper(Protocol):
-    """Anything that text can be written to."""
+class Form(Protocol):
+    """How a table is written."""
 
-    @property
-    def encoding(self) -> str | None: ...
+    def opening(self) -> bytes:
+        """What stands before the first row."""
+        ...
 
-    def write(self, text: str, /) -> object: ...
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        """Rows, each with all columns."""
+        ...
 
+    def journal(self, out: Path) -> Path:
+        """Where rows are gathered until all of them are there."""
+        ...
 
-@contextmanager
-def rows(output: Output, plain: Plain | None) -> Generator[Write]:
-    """A function that writes a row: as `plain` says, where there is such a way and no other was asked for."""
-    if output.out is None:
-        if plain is not None and not output.json:
-            yield lambda row: print(plain(row))
-        else:
-            yield (_json if output.json else _csv)(sys.stdout)
-        return
-    forms = {".csv": _csv, ".jsonl": _json}
-    if output.out.suffix not in forms:
-        raise UsageError(f"--out takes a .csv or a .jsonl file, but {output.out} is neither")
-    with new_text(output.out) as file:
-        yield forms[output.out.suffix](file)
+    def finish(self, out: Path) -> None:
+        """Make `out` of its journal, whole or not at all."""
+        ...
 
 
-def _json(paper: Paper) -> Write:
-    return lambda row: print(_object(row, paper.encoding or "utf-8"), file=paper)
+@dataclass(frozen=True)
+class Csv:
+    """A vector takes as many columns as it is long."""
+
+    schema: pa.Schema
+
+    def opening(self) -> bytes:
+        return self._lines([[name for field in self.schema for name in _names(field)]])
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        return self._lines([[cell for field in self.schema for cell in _cells(field, row)] for row in rows])
+
+    def journal(self, out: Path) -> Path:
+        return out
+
+    def finish(self, out: Path) -> None:
+        """It is whole already."""
+
+    def _lines(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        paper = io.StringIO()
+        csv.writer(paper, lineterminator="\n").writerows(rows)
+        # half a surrogate pair, as a name that is no UTF-8 has it, is written as \udcff
+        return paper.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _object(row: Row, encoding: str) -> str:
-    """JSON, with escapes where the paper could not show it."""
-    text = json.dumps(row, ensure_ascii=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(row)
-    return text
+@dataclass(frozen=True)
+class Json:
+    """An object a line, with escapes where the paper could not show a sign."""
+
+    encoding: str = "utf-8"
+
+    def opening(self) -> bytes:
+        return b""
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        return b"".join(self._line(row) for row in rows)
+
+    def journal(self, out: Path) -> Path:
+        return out
+
+    def finish(self, out: Path) -> None:
+        """It is whole already."""
+
+    def _line(self, row: Row) -> bytes:
+        try:
+            return (json.dumps(row, ensure_ascii=False) + "\n").encode(self.encoding)
+        except UnicodeEncodeError:
+            return (json.dumps(row) + "\n").encode(self.encoding)
 
 
-def _csv(paper: Paper) -> Write:
-    """The first row names the columns; a vector takes as many as it is long."""
-    writer = csv.writer(paper, lineterminator="\n")
-    named = False
+@dataclass(frozen=True)
+class Parquet:
+    """Columns, for those who read them with pandas, DuckDB or Spark."""
 
-    def write(row: Row) -> None:
-        nonlocal named
-        flat = dict(_flat(row))
-        if not named:
-            writer.writerow(flat)
-            named = True
-        writer.writerow(flat.values())
+    schema: pa.Schema
 
-    return write
+    def opening(self) -> bytes:
+        return self.schema.serialize().to_pybytes()
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+        return pa.RecordBatch.from_pylist(plain, self.schema).serialize().to_pybytes()
+
+    def journal(self, out: Path) -> Path:
+        return out.with_name(f".{out.name}.part")
+
+    def finish(self, out: Path) -> None:
+        temporary = out.with_name(f".{out.name}.new")
+        try:
+            with pa.OSFile(str(self.journal(out))) as file, pq.ParquetWriter(temporary, self.schema) as writer:
+                for group in _groups(pa.ipc.open_stream(file)):
+                    writer.write_table(group)
+            sync_file(temporary)
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-def _flat(row: Row) -> Iterator[tuple[str, Any]]:
-    for name, value in row.items():
-        if isinstance(value, list):
-            yield from ((f"{name}_{i}", item) for i, item in enumerate(value))
-        else:
-            yield name, value
+def form_of(out: Path, schema: pa.Schema) -> Form:
+    """What the ending of a file asks for."""
+    forms: Mapping[str, Form] = {".csv": Csv(schema), ".jsonl": Json(), ".parquet": Parquet(schema)}
+    if out.suffix not in forms:
+        raise UsageError(f"--out takes a .csv, a .jsonl or a .parquet file, but {out} is none of them")
+    return forms[out.suffix]
+
+
+def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= GROUP:
+            yield pa.Table.from_batches(waiting)
+            waiting.clear()
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _names(field: pa.Field) -> list[str]:
+    width = _width(field)
+    return [field.name] if width is None else [f"{field.name}_{i}" for i in range(width)]
+
+
+def _cells(field: pa.Field, row: Row) -> list[Any]:
+    width, value = _width(field), row[field.name]
+    return [value] if width is None else [None] * width if value is None else value
+
+
+def _width(field: pa.Field) -> int | None:
+    return field.type.list_size if pa.types.is_fixed_size_list(field.type) else None
+
+
+def _plain(value: Any) -> Any:
+    """Without halves of surrogate pairs, which Arrow cannot hold."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,33 +1,30 @@
 """Commands that ask a model about pictures: caption, answer, match, classify, embed."""
 
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Sequence
 
+import pyarrow as pa
 import torch
 
 from chiasm.cli import options
+from chiasm.cli.asking import Verb, ask_all, note
 from chiasm.cli.errors import UsageError
-from chiasm.cli.pictures import Picture, Readable, find
-from chiasm.cli.progress import progress, silence
-from chiasm.cli.rows import Plain, Row, rows
+from chiasm.cli.pictures import Seen, find
+from chiasm.cli.rows import Row
 from chiasm.data.clips import Both
 from chiasm.predictor.inputs import seed_of
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-Ask = Callable[[list[Picture]], Sequence[Sequence[Row]]]  # one or more rows for each picture
 
 
 def caption(asked: options.Caption) -> None:
-    """One row a picture."""
-    paths, model = find(asked.pictures), _model(asked.model, asked.computed)
+    """A row a picture, or as many as were asked for."""
+    pictures, model = find(asked.pictures), _model(asked.model, asked.computed)
 
-    def ask(pictures: list[Picture]) -> list[list[Row]]:
+    def ask(seen: Sequence[Seen]) -> list[list[Row]]:
         said = model.caption(
-            [picture.pixels for picture in pictures],
+            [one.square for one in seen],
             asked.prompt,
             strategy=asked.strategy,
             num_beams=asked.num_beams,
@@ -36,23 +33,25 @@ def caption(asked: options.Caption) -> None:
             length_penalty=asked.length_penalty,
             max_new_tokens=asked.max_new_tokens,
             min_new_tokens=asked.min_new_tokens,
-            seed=[seed_of(asked.seed, picture.index) for picture in pictures],
+            num_return_sequences=asked.num_return_sequences,
+            seed=[seed_of(asked.seed, one.index) for one in seen],
         )
-        return [[{"caption": one.text, "logprob": round(one.logprob, 4)}] for one in said]
+        several = said if asked.num_return_sequences > 1 else [[one] for one in said]
+        return [[{"caption": one.text, "logprob": round(one.logprob, 4)} for one in each] for each in several]
 
-    _answer(paths, ask, asked.written, asked.computed, plain=lambda row: row["caption"])
+    verb = Verb(ask, {"caption": pa.string(), "logprob": pa.float64()}, plain=lambda row: row["caption"])
+    ask_all(pictures, model, verb, asked)
 
 
 def answer(asked: options.Answer) -> None:
     """One row for each picture and question."""
     if not asked.questions:
         raise UsageError("no question was given; chiasm answer MODEL PICTURES QUESTION ...")
-    paths, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    pictures, model = find([asked.pictures]), _model(asked.model, asked.computed)
 
-    def answers(picture: Picture) -> list[Row]:
-        seen = picture.pixels if asked.second is None else Both(picture.pixels, asked.second)
+    def answers(one: Seen) -> list[Row]:
         said = model.answer(
-            [seen],
+            [one.square if asked.second is None else Both(one.square, asked.second)],
             asked.questions,
             asked.candidates or None,
             strategy=asked.strategy,
@@ -61,23 +60,21 @@ def answer(asked: options.Answer) -> None:
             batch_size=asked.computed.batch_size,
         )
         columns = zip(asked.questions, said, strict=True)
-        return [{"question": question, "answer": one.text, "logprob": one.logprob} for question, one in columns]
+        return [{"question": question, "answer": each.text, "logprob": each.logprob} for question, each in columns]
 
-    _answer(paths, lambda batch: [answers(one) for one in batch], asked.written, asked.computed, plain=_said)
-
-
-def _said(row: Row) -> str:
-    return str(row["answer"])
+    columns = {"question": pa.string(), "answer": pa.string(), "logprob": pa.float64()}
+    verb = Verb(lambda seen: [answers(one) for one in seen], columns, plain=lambda row: row["answer"])
+    ask_all(pictures, model, verb, asked)
 
 
 def match(asked: options.Match) -> None:
     """One row for each picture and text."""
     if not asked.texts:
         raise UsageError("no text to match with was given; chiasm match MODEL PICTURES TEXT ...")
-    paths, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    pictures, model = find([asked.pictures]), _model(asked.model, asked.computed)
 
-    def fits(picture: Picture) -> list[Row]:
-        fit = model.match(picture.pixels, asked.texts, batch_size=asked.computed.batch_size)
+    def fits(one: Seen) -> list[Row]:
+        fit = model.match(one.square, asked.texts, batch_size=asked.computed.batch_size)
         cosine = [None] * len(asked.texts) if fit.itc_cosine is None else fit.itc_cosine.tolist()
         probability = [None] * len(asked.texts) if fit.itm_prob is None else fit.itm_prob.tolist()
         columns = zip(asked.texts, probability, cosine, strict=True)
@@ -87,7 +84,8 @@ def match(asked: options.Match) -> None:
         told = (f"{name} {row[name]:.4f}" for name in ("itm_prob", "itc_cosine") if row[name] is not None)
         return "  ".join([*told, row["text"]])
 
-    _answer(paths, lambda batch: [fits(one) for one in batch], asked.written, asked.computed, plain=plain)
+    columns = {"text": pa.string(), "itm_prob": pa.float32(), "itc_cosine": pa.float32()}
+    ask_all(pictures, model, Verb(lambda seen: [fits(one) for one in seen], columns, plain), asked)
 
 
 def classify(asked: options.Classify) -> None:
@@ -96,11 +94,11 @@ def classify(asked: options.Classify) -> None:
         raise UsageError("no label to choose from was given; chiasm classify MODEL PICTURES LABEL ...")
     if asked.top is not None and asked.top < 1:
         raise UsageError(f"--top is {asked.top}, and at least 1 label must be shown")
-    paths, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    pictures, model = find([asked.pictures]), _model(asked.model, asked.computed)
     classify = model.classifier(asked.labels, asked.template, batch_size=asked.computed.batch_size)
 
-    def ask(pictures: list[Picture]) -> list[list[Row]]:
-        rankings = classify([picture.pixels for picture in pictures])
+    def ask(seen: Sequence[Seen]) -> list[list[Row]]:
+        rankings = classify([one.square for one in seen])
         return [
             [
                 {"label": label, "probability": probability}
@@ -109,42 +107,31 @@ def classify(asked: options.Classify) -> None:
             for ranking in rankings
         ]
 
-    _answer(paths, ask, asked.written, asked.computed, plain=lambda row: f"{row['probability']:.4f}  {row['label']}")
+    columns = {"label": pa.string(), "probability": pa.float32()}
+    verb = Verb(ask, columns, plain=lambda row: f"{row['probability']:.4f}  {row['label']}")
+    ask_all(pictures, model, verb, asked)
 
 
 def embed(asked: options.Embed) -> None:
     """One row for each picture or text."""
     if bool(asked.pictures) == bool(asked.texts):
         raise UsageError("give pictures or --texts: one of the two; chiasm embed MODEL PICTURES ...")
-    paths, model = find(asked.pictures) if asked.pictures else [], _model(asked.model, asked.computed)
-    if asked.texts:
-        vectors = model.embed(texts=asked.texts, batch_size=asked.computed.batch_size).tolist()
-        with rows(asked.written, None) as write:
-            for text, vector in zip(asked.texts, vectors, strict=True):
-                write({"text": text, "vector": vector})
+    pictures, model = find(asked.pictures) if asked.pictures else None, _model(asked.model, asked.computed)
+    if pictures is None:
+        vectors = model.embed(texts=asked.texts, batch_size=asked.computed.batch_size)
+        table = pa.schema([("text", pa.string()), ("vector", pa.list_(pa.float32(), vectors.shape[1]))])
+        rows = [{"text": text, "vector": one} for text, one in zip(asked.texts, vectors.tolist(), strict=True)]
+        note(rows, table, model, asked)
         return
+    width = model.embed(images=[]).shape[1]
 
-    def ask(pictures: list[Picture]) -> list[list[Row]]:
-        return [[{"vector": one}] for one in model.embed(images=[picture.pixels for picture in pictures]).tolist()]
+    def ask(seen: Sequence[Seen]) -> list[list[Row]]:
+        return [[{"vector": one}] for one in model.embed(images=[each.square for each in seen]).tolist()]
 
-    _answer(paths, ask, asked.written, asked.computed, plain=lambda row: " ".join(map(str, row["vector"])))
+    verb = Verb(ask, {"vector": pa.list_(pa.float32(), width)}, plain=lambda row: " ".join(map(str, row["vector"])))
+    ask_all(pictures, model, verb, asked)
 
 
 def _model(source: str, computed: options.Machine) -> Predictor:
     dtype = None if computed.dtype is None else DTYPES[computed.dtype]
     return load(source, device=computed.device, dtype=dtype)
-
-
-def _answer(paths: list[Path], ask: Ask, written: options.Output, computed: options.Machine, *, plain: Plain) -> None:
-    """Ask about the pictures batch by batch, write down what comes back, and say what was left out."""
-    readable = Readable(paths, batch=computed.batch_size)
-    alone = len(paths) == 1
-    shows_itself = alone or (written.out is None and sys.stdout.isatty())
-    with rows(written, plain if alone else None) as write, nullcontext(silence) if shows_itself else progress() as tell:
-        for batch in readable:
-            for picture, answers in zip(batch, ask(batch), strict=True):
-                for answer in answers:
-                    write({"picture": str(picture.path)} | dict(answer))
-            tell("pictures", batch[-1].index + 1, len(paths), "")
-    if not alone:
-        print(f"{len(paths)} pictures, {readable.broken} skipped", file=sys.stderr)

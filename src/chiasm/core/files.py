@@ -5,10 +5,10 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 MEND = "bring it back from a copy, or delete it and start again"
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -54,6 +54,20 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What two records disagree on, by name, with both values; `stage.name` stands for a record inside a record."""
+    was, now = _flat(old), _flat(new)
+    names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
+    return [(name, was.get(name), now.get(name)) for name in names]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
 def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
     """Put `data` at `path`: to a temporary name beside it, on to the disk, then renamed.
 
@@ -73,23 +87,6 @@ def write_atomic(path: Path, data: bytes, *, writer: str = "") -> None:
 
 
 @contextmanager
-def new_text(path: Path) -> Generator[TextIO]:
-    """A text file to fill; it takes its name when the block ends well, and is gone when it does not."""
-    temporary = path.with_name(f".{path.name}.part")
-    with writing(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # half a surrogate pair, as a name that is no UTF-8 has it, is written as \udcff
-            with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                yield file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
 def new_folder(path: Path) -> Generator[Path]:
     """A folder to fill; it takes its name when the block ends well, whole or not at all.
 
@@ -103,7 +100,7 @@ def new_folder(path: Path) -> Generator[Path]:
     yield temporary
     with writing(path):
         for file in sorted(temporary.rglob("*")):
-            (sync_folder if file.is_dir() else _sync_file)(file)
+            (sync_folder if file.is_dir() else sync_file)(file)
         sync_folder(temporary)
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -117,10 +114,11 @@ def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a power cut, where the system can (Windows cannot)."""
     if os.name == "nt":
         return
-    _sync_file(folder)
+    sync_file(folder)
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

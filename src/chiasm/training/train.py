@@ -14,7 +14,7 @@ from torch import nn
 
 from chiasm.core import ranks
 from chiasm.core.config import to_json
-from chiasm.core.files import read_record, write_atomic
+from chiasm.core.files import differing, read_record, write_atomic
 from chiasm.core.stage import Stage
 from chiasm.training.checkpoint import check
 from chiasm.training.inherit import inherit
@@ -80,8 +80,8 @@ def _outcome(run: Run, place: Path, device: torch.device) -> nn.Module:
 def _agreed_options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
     """What is asked for, by all processes."""
     asked: dict[str, Any] = json.loads(json.dumps(_options(run, previous)))
-    if differing := _differing(ranks.told(asked), asked):
-        told = ", ".join(f"{name} is {was} there and {now} here" for name, was, now in differing)
+    if changed := differing(ranks.told(asked), asked):
+        told = ", ".join(f"{name} is {was} there and {now} here" for name, was, now in changed)
         raise ValueError(f"process 0 was asked for something else than process {ranks.rank()}: {told}")
     return asked
 
@@ -94,16 +94,10 @@ def _claim(place: Path, number: int, name: str, asked: Mapping[str, Any]) -> boo
     if not path.is_file():
         write_atomic(path, (json.dumps(asked, indent=2) + "\n").encode())
         return False
-    if differing := _differing(read_record(path), asked):
-        told = ", ".join(f"{name} was {was} and is now {now}" for name, was, now in differing)
+    if changed := differing(read_record(path), asked):
+        told = ", ".join(f"{name} was {was} and is now {now}" for name, was, now in changed)
         raise ValueError(f"{place} was begun with other options: {told}; use another folder, or delete this one")
     return (place / DONE).is_file()
-
-
-def _differing(old: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    was, now = _flat(old), _flat(asked)
-    names = sorted(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
-    return [(name, was.get(name), now.get(name)) for name in names]
 
 
 def _options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
@@ -125,11 +119,3 @@ def _options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
 def _stage(stage: Stage) -> dict[str, Any]:
     train = [f"{path}: {scale}" for path, scale in stage.train.items()]  # the order counts
     return {"name": stage.name, "train": train, "losses": dict(stage.losses), "inherit": dict(stage.inherit)}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"stage": {"name": "align"}}` as `{"stage.name": "align"}`."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found

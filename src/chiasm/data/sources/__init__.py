@@ -56,6 +56,14 @@ def open_source(where: str | Path) -> Source:
     return _call(MADE[kind], spec)
 
 
+def is_source(where: str) -> bool:
+    """Whether a place is pairs by its name alone; a folder may be either, and what does not exist at all is not."""
+    if not is_url(where) and Path(where).exists():
+        return not Path(where).is_dir() and _kind(Path(where).name) in PATHS
+    made = where.partition("?")[0].partition(":")[0] in {*MADE, "mix"}
+    return made or is_url(where) or is_pattern(where) or "?split=" in where
+
+
 def anchored(where: str | Path) -> str:
     """The same source by a name that is good in any folder."""
     spec = str(where)
