@@ -9,7 +9,10 @@ import pytest
 import torch
 
 import chiasm
+from chiasm.cli.pictures import find
 from chiasm.core.files import OutputError
+from chiasm.data.sources import open_source
+from chiasm.data.writers import write_parquet
 
 from .conftest import Call
 
@@ -192,3 +195,55 @@ def test_questions_that_cannot_be_answered(call: Call, asked: Path, folder: Path
     assert "no weights to answer with" in said.err
     both = call("answer", asked, pictures / "a.png", "what colour?", "--second", pictures / "b.jpg")
     assert both.code == 0
+
+
+def test_several_captions_a_picture(call: Call, folder: Path, pictures: Path) -> None:
+    words = ("--strategy", "beam", "--num-beams", 4, "--num-return-sequences", 3, "--max-new-tokens", 5)
+    options = {"strategy": "beam", "num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 5}
+    rows = readable(table(call("caption", folder, pictures, *words).out))
+    said = chiasm.load(folder).caption([pictures / name for name in ("a.png", "b.jpg", "inside/c.png")], **options)
+    assert [(row["caption"], float(row["logprob"])) for row in rows] == [
+        (one.text, round(one.logprob, 4)) for each in said for one in each
+    ]
+    alone = call("caption", folder, pictures / "a.png", *words)
+    assert alone.out.splitlines() == [one.text for one in said[0]]
+    assert "greedy decoding has one text" in call("caption", folder, pictures, "--num-return-sequences", 2).err
+
+
+def test_lengths_and_log_probabilities(call: Call, folder: Path, pictures: Path) -> None:
+    model = chiasm.load(folder)
+    for least, most in ((0, 1), (3, 3), (6, 9)):
+        said = call(
+            "caption", folder, pictures / "a.png", "--min-new-tokens", least, "--max-new-tokens", most, "--json"
+        )
+        (row,) = lines(said.out)
+        expected = model.caption(pictures / "a.png", min_new_tokens=least, max_new_tokens=most)
+        assert (row["caption"], row["logprob"]) == (expected.text, round(expected.logprob, 4))
+
+
+def test_sources_of_pairs_are_pictures_too(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    rows = [{"image": name, "text": "x", "id": f"id-{name}"} for name in ("b.jpg", "a.png", "broken.png")]
+    (pictures / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_parquet(open_source(pictures / "list.jsonl"), tmp_path / "shop" / "pairs.parquet")
+    plain = readable(table(call("caption", folder, pictures / "b.jpg", pictures / "a.png").out))
+    for place in (pictures / "list.jsonl", tmp_path / "shop" / "pairs.parquet", tmp_path / "shop"):
+        found = table(call("caption", folder, place).out)
+        assert [(row["picture"], row["caption"]) for row in readable(found)] == [
+            (f"id-{name}", one["caption"]) for name, one in zip(("b.jpg", "a.png"), plain, strict=True)
+        ]
+        assert found[2]["error"] == "is not a picture of any known format"
+    assert len(table(call("embed", folder, "world:single?count=5").out)) == 5
+    said = call("caption", folder, pictures, pictures / "list.jsonl")
+    assert (said.code, "goes alone" in said.err) == (2, True)
+    assert "mix" in call("caption", folder, "mix:nowhere", "--out", tmp_path / "x.csv").err
+
+
+def test_pictures_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    for name in ("b.png", "a/z.png", "a/b/c.jpg", "a.png", "a-b/x.png", "B.PNG", "a/notes.txt", "empty/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "round").symlink_to(tmp_path)
+    found = find([str(tmp_path)])
+    expected = sorted(path for path in tmp_path.rglob("*") if path.suffix.lower() in {".png", ".jpg"})
+    assert [found[i][0] for i in range(len(found))] == [str(path) for path in expected]
+    assert found.fingerprint != find([str(tmp_path / "a")]).fingerprint

@@ -42,16 +42,21 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Captions:
-    """A picture and its text; rows of equal cleaned text share one identity. `max_length` counts tokens."""
+    """A picture and its text; rows of equal cleaned text share one identity. `max_length` counts tokens.
+
+    A `prompt`, if there is one, opens every text.
+    """
 
     max_length: int = 30
+    prompt: str = ""
 
     def pictures(self, pair: Pair) -> Sequence[Picture]:
         return [pair.image]
 
     def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
         texts = [clean(pair.text) for pair in pairs]
-        rows = zip(texts, _tokens(texts, tokenizer, self.max_length), strict=True)
+        opened = [f"{self.prompt} {text}" for text in texts]
+        rows = zip(texts, _tokens(opened, tokenizer, self.max_length), strict=True)
         return [(ids, _identity(text)) if text else "no text" for text, ids in rows]
 
     def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], pad: int) -> ImageText:

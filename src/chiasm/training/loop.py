@@ -104,12 +104,17 @@ class _Loop:
         if not self.writes:
             return
         self.lines.flush()
+        plain = self._plain()
         if self.position.best is not None:
             path = self.folder / BEST / WEIGHTS
-            copy_into(self.model, read_tensors(path), source=path)
-        save_model(self.folder / MODEL, self.model, self.run.card, self.run.tokenizer)
+            copy_into(plain, read_tensors(path), source=path)
+        save_model(self.folder / MODEL, plain, self.run.card, self.run.tokenizer)
         note = {"steps": self.position.step, "pictures": self.position.pictures, "best": self.position.best}
         write_atomic(self.folder / DONE, (json.dumps(note) + "\n").encode())
+
+    def _plain(self) -> nn.Module:
+        """The model as its config builds it."""
+        return self.model if self.run.adapter is None else self.run.adapter.merged(self.model)
 
     def _learn(self, step: int, lr: float) -> tuple[list[float], int]:
         """One update; the losses, their sum and the gradient's norm, fetched from the device at once."""
@@ -168,7 +173,7 @@ class _Loop:
         value, best = values[self.run.best], self.position.best
         if math.isfinite(value) and (best is None or value > best):
             if self.writes:
-                save_model(self.folder / BEST, self.model, self.run.card, self.run.tokenizer)
+                save_model(self.folder / BEST, self._plain(), self.run.card, self.run.tokenizer)
             self.position = replace(self.position, best=value)
 
     def _due(self, every: int) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from chiasm.core.stage import Stage
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
+from chiasm.training.adapters import Adapter
 from chiasm.weights.folder import ModelCard, Tokenizer
 
 
@@ -45,6 +46,7 @@ class Run:
     fingerprint, a recipe's options. `best` names the metric of `validate` that decides which weights
     are kept, larger being better; "" keeps the last. Every process is asked to `validate`, and the mean counts.
     The stage inherits from `start`, or, where that is None, from the run before.
+    With an `adapter` the stage's modules learn by what it puts into them, and the outcome is as plain as without.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Run:
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None
     validate_every: int = 0  # 0: after the last step only
     best: str = ""
+    adapter: Adapter | None = None
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
     start: nn.Module | None = None
 

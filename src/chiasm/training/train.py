@@ -61,6 +61,8 @@ def _do(
         torch.manual_seed(run.seed)
         model = run.model.build()
         inherit(model, previous, run.stage)
+        if run.adapter is not None:
+            run.adapter.add(model)
         fit(run, model.to(device), place, on_step=on_step)
 
 
@@ -112,6 +114,7 @@ def _options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
         "model": to_json(run.model),
         "pixels": to_json(run.pixels),
         "about": dict(run.about),
+        "adapter": None if run.adapter is None else to_json(run.adapter),
         "start": check(previous) if run.stage.inherit and previous is not None else "",
     }
 
