@@ -224,7 +224,8 @@ def test_lengths_and_log_probabilities(call: Call, folder: Path, pictures: Path)
 def test_sources_of_pairs_are_pictures_too(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
     rows = [{"image": name, "text": "x", "id": f"id-{name}"} for name in ("b.jpg", "a.png", "broken.png")]
     (pictures / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    write_parquet(open_source(pictures / "list.jsonl"), tmp_path / "shop" / "pairs.parquet")
+    source = open_source(pictures / "list.jsonl")
+    write_parquet((source[row] for row in range(len(source))), tmp_path / "shop" / "pairs.parquet")
     plain = readable(table(call("caption", folder, pictures / "b.jpg", pictures / "a.png").out))
     for place in (pictures / "list.jsonl", tmp_path / "shop" / "pairs.parquet", tmp_path / "shop"):
         found = table(call("caption", folder, place).out)

@@ -13,6 +13,7 @@ from chiasm.core.config import to_json
 from chiasm.core.dialect import Found, Layout, Rule, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
+from chiasm.predictor import onnx
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import PREPROCESSOR, write_eyes
 from chiasm.predictor.verbs import Predictor
@@ -20,7 +21,7 @@ from chiasm.weights.folder import TOKENIZER, save_model
 from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
 
-OWN = "chiasm"
+OWN, ONNX = "chiasm", "onnx"
 # what a config says of training alone; and eps, in which the files of one model differ: docs/weights.md
 LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp", "trust", "momentum"}
 
@@ -28,14 +29,21 @@ LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp",
 def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrite: bool = False) -> Path:  # noqa: A002 a public name
     """Write `model` to `folder`, whole or not at all: as `transformers` (hf), LAVIS (lavis) or chiasm has it.
 
-    CLIP can also be had as openai and openclip. A graph that the format has no class for raises and
-    lists the formats that do.
+    CLIP can also be had as openai and openclip. As "onnx" it is graphs for other runtimes (`predictor/onnx.py`), which
+    nothing here reads back. A graph that the format has no class for raises and lists the formats that do.
     """
     place = Path(folder)
     if place.exists() and not overwrite and (place.is_file() or any(place.iterdir())):
         raise ValueError(f"{place} exists: choose another folder, or pass overwrite=True to replace it")
     if format == OWN:
         save_model(place, model.module, model.card, model.tokenizer if model.has_tokenizer else None)
+        return place
+    if format == ONNX:
+        onnx.require()
+        with new_folder(place) as inside, writing(place):
+            onnx.write(model, inside)
+            _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
+            _beside(model, inside, format)
         return place
     _write(model, _layout(model, format), place)
     return place
@@ -48,7 +56,7 @@ def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
     for layout in fitting:
         if layout.format == format:
             return layout
-    offered = [*dict.fromkeys(one.format for one in fitting), OWN]
+    offered = [*dict.fromkeys(one.format for one in fitting), OWN, ONNX]
     known = {one.format for system in systems().values() for one in system.layouts}
     if format not in known:
         raise unknown("format", format, offered)
@@ -67,9 +75,14 @@ def _write(model: Predictor, layout: Layout, folder: Path) -> None:
             _write_described(model, layout, about, inside)
         else:
             torch.save({layout.inside: tensors} if layout.inside else tensors, inside / f"{layout.format}.pth")
-        (inside / "README.md").write_text(_card(model, layout))
-        if model.has_tokenizer:
-            model.tokenizer.save(inside / TOKENIZER)
+        _beside(model, inside, layout.format)
+
+
+def _beside(model: Predictor, folder: Path, format: str) -> None:  # noqa: A002 as above
+    """What goes with weights of any form."""
+    (folder / "README.md").write_text(_card(model, format))
+    if model.has_tokenizer:
+        model.tokenizer.save(folder / TOKENIZER)
 
 
 def _require_same(config: Any, layout: Layout, written: Found) -> None:
@@ -106,7 +119,7 @@ def _write_described(model: Predictor, layout: Layout, about: Mapping[str, Any],
     safetensors.torch.save_file(_tensors(model, once), inside / weights, metadata={"format": "pt"})
     if layout.eyes is None:
         _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})
-        _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
+        _json(inside / PREPROCESSOR, writewrite_eyes(model.processor.pixels))
     else:
         _json(inside / config, {**about, **layout.eyes.write(model.processor.pixels)})
 
@@ -121,13 +134,13 @@ def _json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n")
 
 
-def _card(model: Predictor, layout: Layout) -> str:
+def _card(model: Predictor, format: str) -> str:  # noqa: A002 as above
     """A model card that claims no more than is known."""
     paper = systems()[model.system].paper
     parameters = sum(weight.numel() for weight in model.module.parameters())
     return (
         f"# {model.system}/{model.preset}\n\n"
-        f"Exported by Chiasm (Apache-2.0) in the format `{layout.format}`. {parameters:,} parameters, "
+        f"Exported by Chiasm (Apache-2.0) in the format `{format}`. {parameters:,} parameters, "
         f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
         "The licence of the weights is that of whatever they were trained from (BLIP, ALBEF and LAVIS are published "
         "under BSD-3-Clause, CLIP under MIT): check before you publish.\n"
