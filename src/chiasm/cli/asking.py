@@ -18,7 +18,7 @@ from chiasm.cli.errors import one_line
 from chiasm.cli.journal import Position, journal
 from chiasm.cli.pictures import Pictures, Seen, batches
 from chiasm.cli.progress import progress, silence
-from chiasm.cli.rows import Csv, Form, Json, Row, form_of
+from chiasm.cli.rows import Csv, Form, Json, Row, Schema, form_of
 from chiasm.predictor.verbs import Predictor
 from chiasm.training.checkpoint import check
 
@@ -30,23 +30,12 @@ class Verb:
     """What a command asks of pictures that can be read, and what its answers look like."""
 
     ask: Callable[[Sequence[Seen]], Sequence[Sequence[Row]]]  # one or more rows for each
-    columns: Mapping[str, pa.DataType]
+    columns: Mapping[str, Any]  # their types in Arrow
     plain: Callable[[Row], str]  # a row as text, where there is one picture
 
     @property
-    def table(self) -> pa.Schema:
+    def table(self) -> Schema:
         return pa.schema([NAME, *(pa.field(name, kind) for name, kind in self.columns.items()), ERROR])
-
-
-@runtime_checkable
-class Asked(Protocol):
-    """The options of a verb: a dataclass."""
-
-    @property
-    def written(self) -> options.Output: ...
-
-    @property
-    def computed(self) -> options.Machine: ...
 
 
 @runtime_checkable
@@ -71,7 +60,7 @@ class Printed:
         self.position = self.position.after(pictures=pictures, broken=broken)
 
     def _put(self, data: bytes) -> None:
-        sys.stdout.write(data.decode(sys.stdout.encoding if isinstance(self.form, Json) else "utf-8"))
+        sys.stdout.write(data.decode(self.form.encoding if isinstance(self.form, Json) else "utf-8"))
 
 
 def ask_all(pictures: Pictures, model: Predictor, verb: Verb, asked: Any) -> None:
@@ -82,7 +71,7 @@ def ask_all(pictures: Pictures, model: Predictor, verb: Verb, asked: Any) -> Non
         return
     shows_itself = written.out is None and sys.stdout.isatty()
     size, total = asked.computed.batch_size, len(pictures)
-    told = {"pictures": f"{total} ({pictures.fingerprint})"}
+    told = {} if written.out is None else {"pictures": f"{total} ({pictures.fingerprint})"}
     with (
         _sheet(asked, verb.table, model, told, of=total) as sheet,
         nullcontext(silence) if shows_itself else progress() as tell,
@@ -94,14 +83,14 @@ def ask_all(pictures: Pictures, model: Predictor, verb: Verb, asked: Any) -> Non
                 print(one_line(f"skipped {one.name}: {one.error}"), file=sys.stderr)
             sheet.add(_rows(seen, verb), pictures=len(seen), broken=len(broken))
             done = sheet.position.done
-            pace = (done - before) / (time.monotonic() - began)
+            pace = (done - before) / max(1e-6, time.monotonic() - began)
             tell("pictures", done, total, f"{pace:.1f} a second, {sheet.position.broken} broken")
     if sheet.position.broken == total:
         raise ValueError(f"none of {total} pictures can be read")
     print(f"{total} pictures, {sheet.position.broken} skipped", file=sys.stderr)
 
 
-def note(rows: Sequence[Row], table: pa.Schema, model: Predictor, asked: Any) -> None:
+def note(rows: Sequence[Row], table: Schema, model: Predictor, asked: Any) -> None:
     """Write down rows that were made at once."""
     with _sheet(asked, table, model, {}, of=len(rows)) as sheet:
         if sheet.position.done < len(rows):
@@ -115,16 +104,18 @@ def _tell(pictures: Pictures, model: Predictor, verb: Verb, written: options.Out
         raise ValueError(f"{one.name}: {one.error}")
     (answers,) = verb.ask([one])
     if written.json:
-        Printed(Json(sys.stdout.encoding)).add([{NAME.name: one.name, **row} for row in answers], pictures=1, broken=0)
+        Printed(Json(sys.stdout.encoding or "utf-8")).add(
+            [{NAME.name: one.name, **row} for row in answers], pictures=1, broken=0
+        )
     else:
         print(*map(verb.plain, answers), sep="\n")
 
 
 @contextmanager
-def _sheet(asked: Any, table: pa.Schema, model: Predictor, told: Mapping[str, str], *, of: int) -> Generator[Sheet]:
+def _sheet(asked: Any, table: Schema, model: Predictor, told: Mapping[str, str], *, of: int) -> Generator[Sheet]:
     written: options.Output = asked.written
     if written.out is None:
-        yield Printed(Json(sys.stdout.encoding) if written.json else Csv(table))
+        yield Printed(Json(sys.stdout.encoding or "utf-8") if written.json else Csv(table))
         return
     form = form_of(written.out, table)
     options_ = {name: value for name, value in asdict(asked).items() if name not in {"written", "pictures"}}

@@ -10,7 +10,6 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -52,7 +51,7 @@ class Files:
     def __getitem__(self, index: int) -> tuple[str, Picture]:
         return self.names[index], self.names[index]
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
         for name in self.names:
@@ -105,15 +104,16 @@ class Seen:
 def batches(pictures: Pictures, images: ImageProcessor, *, batch: int, start: int = 0) -> Generator[list[Seen]]:
     """All pictures from `start` on, a multiple of `batch`."""
 
-    def look(index: int, name: str, picture: Picture) -> Seen:
+    def look(item: tuple[int, tuple[str, Picture]]) -> Seen:
+        index, (name, picture) = item
         try:
             return Seen(index, name, images.read(picture, index=index))
         except MediaError as error:
             return Seen(index, name, None, error.reason)
 
     def read(rows: slice) -> list[Seen]:
-        items = [(index, *pictures[index]) for index in range(rows.start, rows.stop)]  # a source need know no threads
-        return [*decoders.map(lambda item: look(*item), items)]
+        items = [(index, pictures[index]) for index in range(rows.start, rows.stop)]  # a source need know no threads
+        return [*decoders.map(look, items)]
 
     with ThreadPoolExecutor(os.cpu_count()) as decoders, ThreadPoolExecutor(1) as reader:
         coming: Future[list[Seen]] | None = None

@@ -7,7 +7,7 @@ made of is gathered as an Arrow stream, and put together at the end.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +19,8 @@ from chiasm.cli.errors import UsageError
 from chiasm.core.files import sync_file
 
 Row = Mapping[str, Any]
+Schema = Any  # a `pyarrow.Schema`; pyarrow brings no types
+Field = Any
 GROUP = 10_000  # rows of a row group
 
 
@@ -47,7 +49,7 @@ class Form(Protocol):
 class Csv:
     """A vector takes as many columns as it is long."""
 
-    schema: pa.Schema
+    schema: Schema
 
     def opening(self) -> bytes:
         return self._lines([[name for field in self.schema for name in _names(field)]])
@@ -97,7 +99,7 @@ class Json:
 class Parquet:
     """Columns, for those who read them with pandas, DuckDB or Spark."""
 
-    schema: pa.Schema
+    schema: Schema
 
     def opening(self) -> bytes:
         return self.schema.serialize().to_pybytes()
@@ -121,7 +123,7 @@ class Parquet:
             temporary.unlink(missing_ok=True)
 
 
-def form_of(out: Path, schema: pa.Schema) -> Form:
+def form_of(out: Path, schema: Schema) -> Form:
     """What the ending of a file asks for."""
     forms: Mapping[str, Form] = {".csv": Csv(schema), ".jsonl": Json(), ".parquet": Parquet(schema)}
     if out.suffix not in forms:
@@ -129,8 +131,8 @@ def form_of(out: Path, schema: pa.Schema) -> Form:
     return forms[out.suffix]
 
 
-def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
+def _groups(batches: Iterable[Any]) -> Iterator[Any]:
+    waiting: list[Any] = []
     for batch in batches:
         waiting.append(batch)
         if sum(map(len, waiting)) >= GROUP:
@@ -140,17 +142,17 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _names(field: pa.Field) -> list[str]:
+def _names(field: Field) -> list[str]:
     width = _width(field)
     return [field.name] if width is None else [f"{field.name}_{i}" for i in range(width)]
 
 
-def _cells(field: pa.Field, row: Row) -> list[Any]:
+def _cells(field: Field, row: Row) -> list[Any]:
     width, value = _width(field), row[field.name]
     return [value] if width is None else [None] * width if value is None else value
 
 
-def _width(field: pa.Field) -> int | None:
+def _width(field: Field) -> int | None:
     return field.type.list_size if pa.types.is_fixed_size_list(field.type) else None
 
 

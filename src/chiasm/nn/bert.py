@@ -68,8 +68,8 @@ class BertLayer(nn.Module):
     ) -> Float[Tensor, "b n d"]:
         x = self.attend(x, words, mask)
         if self.read is not None and image is not None:
-            # rows that share a picture read it side by side, as one longer row
-            x = self.read(x.reshape(len(image.k), -1, x.shape[-1]), image, image.mask).view_as(x)
+            # rows that share a picture read it side by side, as one longer row; len() could not be traced
+            x = self.read(x.reshape(image.k.shape[0], -1, x.shape[-1]), image, image.mask).view_as(x)
         return self.think(x)
 
 

@@ -62,4 +62,4 @@ class TextTower(nn.Module):
     def last(self, text: Text) -> Float[Tensor, "b d"]:
         """The state at the end of each text."""
         ends = text.mask.sum(dim=1) - 1
-        return self.encode(text)[torch.arange(len(text), device=ends.device), ends]
+        return self.encode(text)[torch.arange(ends.shape[0], device=ends.device), ends]

@@ -100,7 +100,8 @@ class ViT(nn.Module):
         if images.shape[-2:] != (self.image, self.image):
             raise ValueError(f"pictures of {tuple(images.shape[-2:])} pixels for a model of {self.image}")
         patches = self.stem(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.first.expand(len(images), -1, -1), patches], dim=1) + self.position
+        # shape[0]: len() is a plain number to whoever traces this for other numbers of pictures
+        x = torch.cat([self.first.expand(images.shape[0], -1, -1), patches], dim=1) + self.position
         x = self.enter(x)
         for layer in self.layers:
             x = layer(x)

@@ -168,7 +168,7 @@ def _speak(module: Speaks, seen: Tensor, rows: Any, before: Any) -> Graph:
 
 def _save(graph: Graph, path: Path) -> None:
     weights = sum(weight.nbytes for weight in graph.module.parameters())
-    torch.onnx.export(
+    program: Any = torch.onnx.export(
         graph.module.eval(),
         kwargs=graph.inputs,
         f=path,
@@ -179,6 +179,9 @@ def _save(graph: Graph, path: Path) -> None:
         verbose=False,
         external_data=weights > LARGEST,
     )
+    taken = {value.name: value.shape for value in program.model.graph.inputs}
+    if fixed := [name for name, axes in graph.free.items() if any(isinstance(taken[name][axis], int) for axis in axes)]:
+        raise ValueError(f"graph {graph.name} takes {fixed[0]} of {taken[fixed[0]]} only: its model counts by len()")
 
 
 def _stacked(layers: Iterator[KV]) -> tuple[Layers, Layers]:
