@@ -360,8 +360,9 @@ class Convert:
     """A name on the hub, a folder or file of others, or a folder that a training run made."""
     target: Annotated[Positional[Path], arg(metavar="FOLDER")]
     """A new folder."""
-    format: Literal["hf", "lavis", "openai", "openclip", "chiasm"] = "hf"
-    """hf is that of transformers, lavis that of ALBEF's, BLIP's and LAVIS's files, openai and openclip CLIP's."""
+    format: Literal["hf", "lavis", "openai", "openclip", "chiasm", "onnx"] = "hf"
+    """hf is that of transformers, lavis that of ALBEF's, BLIP's and LAVIS's files, openai and openclip CLIP's; onnx is
+    graphs for other runtimes, and needs chiasm[onnx]."""
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, arg(metavar="NAME")] = None
     """float32, bfloat16 or float16; left out: that of the source."""
     tokenizer: Annotated[Path | None, arg(metavar="FILE")] = None
