@@ -124,6 +124,7 @@ def test_adapters_learn_alone_and_leave_a_plain_model(official: Path, shop: Path
     assert {torch.linalg.matrix_rank(after[name] - before[name], rtol=1e-3).item() for name in moved} <= {1, 2}
 
 
+@pytest.mark.slow
 def test_adapters_go_on_after_a_kill(
     official: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

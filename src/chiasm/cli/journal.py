@@ -30,9 +30,9 @@ class Position:
     broken: int = 0
     bytes: int = 0
 
-    def after(self, *, pictures: int, broken: int, bytes: int = 0) -> "Position":  # noqa: A002 called as the field is
+    def after(self, *, pictures: int, broken: int, size: int = 0) -> "Position":
         """Where so much more leads."""
-        return Position(done=self.done + pictures, broken=self.broken + broken, bytes=self.bytes + bytes)
+        return Position(done=self.done + pictures, broken=self.broken + broken, bytes=self.bytes + size)
 
 
 class Journal:
@@ -86,7 +86,7 @@ class Journal:
         with writing(self.out):
             self._file.write(data)
             self._file.flush()
-        self.position = self.position.after(pictures=pictures, broken=broken, bytes=len(data))
+        self.position = self.position.after(pictures=pictures, broken=broken, size=len(data))
 
 
 @dataclass(frozen=True)

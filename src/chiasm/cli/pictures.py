@@ -153,5 +153,5 @@ def _below(folder: str) -> Iterator[str]:
     for entry in ordered:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path)
-        elif os.path.splitext(entry.name)[1].lower() in PICTURES and entry.is_file():  # noqa: PTH122 a path costs more
+        elif Path(entry.name).suffix.lower() in PICTURES and entry.is_file():
             yield entry.path

@@ -78,9 +78,9 @@ def _write(model: Predictor, layout: Layout, folder: Path) -> None:
         _beside(model, inside, layout.format)
 
 
-def _beside(model: Predictor, folder: Path, format: str) -> None:  # noqa: A002 as above
+def _beside(model: Predictor, folder: Path, form: str) -> None:
     """What goes with weights of any form."""
-    (folder / "README.md").write_text(_card(model, format))
+    (folder / "README.md").write_text(_card(model, form))
     if model.has_tokenizer:
         model.tokenizer.save(folder / TOKENIZER)
 
@@ -134,13 +134,13 @@ def _json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n")
 
 
-def _card(model: Predictor, format: str) -> str:  # noqa: A002 as above
+def _card(model: Predictor, form: str) -> str:
     """A model card that claims no more than is known."""
     paper = systems()[model.system].paper
     parameters = sum(weight.numel() for weight in model.module.parameters())
     return (
         f"# {model.system}/{model.preset}\n\n"
-        f"Exported by Chiasm (Apache-2.0) in the format `{format}`. {parameters:,} parameters, "
+        f"Exported by Chiasm (Apache-2.0) in the format `{form}`. {parameters:,} parameters, "
         f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
         "The licence of the weights is that of whatever they were trained from (BLIP, ALBEF and LAVIS are published "
         "under BSD-3-Clause, CLIP under MIT): check before you publish.\n"

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,8 @@ class Speak(nn.Module):
 
 def require() -> None:
     """Raise if the packages are missing that graphs are written with."""
-    try:
-        import onnxscript as _  # noqa: F401, PLC0415 an extra
-    except ImportError as error:
-        raise ValueError("graphs need onnx and onnxscript: pip install 'chiasm[onnx]'") from error
+    if not all(map(find_spec, ("onnx", "onnxscript"))):
+        raise ValueError("graphs need onnx and onnxscript: pip install 'chiasm[onnx]'")
 
 
 def write(model: Predictor, folder: Path) -> None:

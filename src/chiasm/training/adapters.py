@@ -7,6 +7,7 @@ x ─┬─ W ❄ ─────────────┬─ + ─
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
@@ -57,7 +58,6 @@ def _detours(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 def _peft() -> Any:
     try:
-        import peft  # noqa: PLC0415 an extra, and seconds to import
+        return import_module("peft")  # an extra, and seconds to import
     except ImportError as error:
         raise ValueError("LoRA needs peft: pip install 'chiasm[lora]'") from error
-    return peft
