@@ -28,7 +28,8 @@ ROWS: list[Row] = [
     }
     for i in range(24)
 ]
-BATCH, ASKED = 4, {"prompt": "a", "words": ["x", "y"]}
+BATCH = 4
+ASKED: dict[str, object] = {"prompt": "a", "words": ["x", "y"]}
 ENDINGS = ["csv", "jsonl", "parquet"]
 
 
@@ -90,6 +91,16 @@ def test_killed_between_the_last_row_and_the_end(ending: str, tmp_path: Path) ->
     assert out.stat() == before, "a finished table is not touched"
 
 
+def test_options_may_change_until_there_are_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = begun(tmp_path / "out.csv")
+    table._file.close()
+    monkeypatch.setitem(ASKED, "prompt", "b")
+    assert b"odd" in written(tmp_path / "out.csv")
+    monkeypatch.setitem(ASKED, "prompt", "c")
+    with pytest.raises(ValueError, match="prompt was 'b' and is now 'c'"):
+        written(tmp_path / "out.csv")
+
+
 def test_forms_hold_the_same(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     written(tmp_path / "a" / "out.parquet")
@@ -126,7 +137,7 @@ def test_other_options_are_named(call: Call, folder: Path, pictures: Path, tmp_p
 def test_a_command_that_fails_half_way_goes_on(
     ending: str, call: Call, folder: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("caption", folder, pictures, "--batch-size", 1, "--strategy", "nucleus", "--out")
+    words = ("caption", folder, pictures, "--batch-size", 2, "--strategy", "nucleus", "--out")
     assert call(*words, tmp_path / f"whole.{ending}").code == 0
     out, caption, asked = tmp_path / f"out.{ending}", Predictor.caption, list[int]()
     for dies_at in range(2):
