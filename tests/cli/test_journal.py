@@ -155,6 +155,8 @@ def test_a_command_that_fails_half_way_goes_on(
     assert asked == [0, 1, 1]  # what is down is not asked for again
     assert call(*words, out).code == 0
     assert out.read_bytes() == (tmp_path / f"whole.{ending}").read_bytes()
+    record = json.loads(out.with_name(f"{out.name}.run.json").read_text())
+    assert (record["done"], record["broken"]) == (4, 1)
 
 
 # a batch takes a while, so that kills come between any two things that are done
