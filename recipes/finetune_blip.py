@@ -48,7 +48,7 @@ class Options:
     """In place of epochs."""
     batch: int = 256
     at_once: int = 16
-    """Pairs of a batch that are in memory at once: less takes less of it, and changes nothing else."""
+    """Pairs that are in memory at once: a batch is made of such parts."""
     lr: float | None = None
     """Left out: 1e-5, and 2e-6 for a ViT-L. LoRA wants about ten times that."""
     prompt: str = "a picture of"
