@@ -119,7 +119,7 @@ def _write_described(model: Predictor, layout: Layout, about: Mapping[str, Any],
     safetensors.torch.save_file(_tensors(model, once), inside / weights, metadata={"format": "pt"})
     if layout.eyes is None:
         _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})
-        _json(inside / PREPROCESSOR, writewrite_eyes(model.processor.pixels))
+        _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
     else:
         _json(inside / config, {**about, **layout.eyes.write(model.processor.pixels)})
 

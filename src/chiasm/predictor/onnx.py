@@ -14,7 +14,7 @@ import logging
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from chiasm.core.ability import EmbedsImages, EmbedsText, Sees, Speaks
+from chiasm.core.config import to_json
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV
 from chiasm.nn.cache import Cache
@@ -119,7 +120,7 @@ def write(model: Predictor, folder: Path) -> None:
     about = {
         "system": model.system,
         "preset": model.preset,
-        "pixels": asdict(model.processor.pixels),
+        "pixels": to_json(model.processor.pixels),
         **speaks,
         "graphs": {graph.name: {"inputs": [*graph.inputs], "outputs": [*graph.outputs]} for graph in found},
     }
