@@ -140,7 +140,7 @@ LAYOUTS = (
     replace(
         layout(
             DistilledJudge.Config,
-            lambda _: False,
+            _labels(3),
             lambda found: DistilledJudge.Config(student=_judge(found), ramp=1),
             mount(ENTAILS, ours="student."),
             TAUGHT,
@@ -150,7 +150,7 @@ LAYOUTS = (
     replace(
         layout(
             DistilledJudge.Config,
-            lambda _: False,
+            _labels(2),
             lambda found: DistilledJudge.Config(student=_judge_of_two(found), ramp=1),
             mount(COMPARES, ours="student."),
             TAUGHT,

@@ -87,8 +87,6 @@ def _beside(model: Predictor, folder: Path, form: str) -> None:
 
 def _require_same(config: Any, layout: Layout, written: Found) -> None:
     """Raise where whoever reads what is `written` would take the model to be another."""
-    if not layout.fits(written):
-        raise ValueError(f"format {layout.format!r} cannot hold this model: it would be taken for something else")
     try:
         read = layout.read(written)
     except ValueError as error:
@@ -101,6 +99,8 @@ def _require_same(config: Any, layout: Layout, written: Found) -> None:
             f"format {layout.format!r} cannot say that {name} is {ours[name]!r}: whoever reads it will take it "
             f"to be {theirs[name]!r}"
         )
+    if not layout.fits(written):
+        raise ValueError(f"format {layout.format!r} cannot hold this model: it would be taken for something else")
 
 
 def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
