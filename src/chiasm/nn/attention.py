@@ -6,6 +6,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chiasm.nn.linear import Linear
+from chiasm.nn.packing import Packing
+
 
 class KV(NamedTuple):
     """The keys and values of a sequence, split into heads; `present` is False on its padding, None without any."""
@@ -36,20 +39,35 @@ class Attention(nn.Module):
             raise ValueError(f"dim {dim} is not divisible by heads {heads}")
         self.heads = heads
         self.dropout = dropout
-        self.q = nn.Linear(dim, dim)
-        self.k = nn.Linear(kv_dim or dim, dim)
-        self.v = nn.Linear(kv_dim or dim, dim)
-        self.out = nn.Linear(dim, dim)
+        self.q = Linear(dim, dim)
+        self.k = Linear(kv_dim or dim, dim)
+        self.v = Linear(kv_dim or dim, dim)
+        self.out = Linear(dim, dim)
 
-    def remember(self, source: Float[Tensor, "b m c"], present: Bool[Tensor, "b m"] | None = None) -> KV:
-        return KV(self._split(self.k(source)), self._split(self.v(source)), present)
+    def remember(
+        self,
+        source: Float[Tensor, "b n c"],
+        present: Bool[Tensor, "b n"] | None = None,
+        packing: Packing | None = None,
+    ) -> KV:
+        k, v = self.k(source), self.v(source)
+        if packing is not None:
+            k, v = packing.unpack(k), packing.unpack(v)
+        return KV(self._split(k), self._split(v), present)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], kv: KV, mask: Bool[Tensor, "#b 1 #n m"] | None = None
+        self,
+        x: Float[Tensor, "b n d"],
+        kv: KV,
+        mask: Bool[Tensor, "_ 1 _ m"] | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "b n d"]:
+        """With a packing, the texts in the one row of `x` each read the `kv` of their own row."""
         dropout = self.dropout if self.training else 0.0
-        read = F.scaled_dot_product_attention(self._split(self.q(x)), kv.k, kv.v, attn_mask=mask, dropout_p=dropout)
-        return self.out(read.transpose(1, 2).flatten(2))
+        q = self.q(x) if packing is None else packing.unpack(self.q(x))
+        read = F.scaled_dot_product_attention(self._split(q), kv.k, kv.v, attn_mask=mask, dropout_p=dropout)
+        states = read.transpose(1, 2).flatten(2)
+        return self.out(states if packing is None else packing.pack(states))
 
     def _split(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b h n e"]:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -7,6 +7,7 @@ picture the reading is skipped. What is read may also be two pictures (`nn/readi
 text, whose padding is masked. Who sees whom is drawn in `tests/nn/test_bert.py`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -21,7 +22,9 @@ from chiasm.nn.attention import KV, Attention
 from chiasm.nn.block import PostNorm, Stack
 from chiasm.nn.cache import Cache
 from chiasm.nn.init import normal
+from chiasm.nn.linear import Linear, linear
 from chiasm.nn.mlp import MLP
+from chiasm.nn.packing import Packing
 from chiasm.nn.reading import ONE, OnePicture, TwoPictures
 
 Memory = tuple[KV | None, ...]  # a picture's keys and values, for each layer that reads
@@ -56,20 +59,27 @@ class BertLayer(nn.Module):
         """The picture's keys and values for this layer."""
         return None if self.read is None else self.read.f.remember(image, present)
 
-    def remember(self, x: Float[Tensor, "b n d"], past: KV | None = None) -> KV:
+    def remember(self, x: Float[Tensor, "b n d"], past: KV | None = None, packing: Packing | None = None) -> KV:
         """The words' keys and values, after those of the `past`."""
-        new = self.attend.f.remember(x)
+        new = self.attend.f.remember(x, None, packing)
         if past is None:
             return new
         return KV(torch.cat([past.k, new.k], dim=2), torch.cat([past.v, new.v], dim=2))
 
     def forward(
-        self, x: Float[Tensor, "b n d"], words: KV, mask: Bool[Tensor, "#b 1 #n m"] | None, image: KV | None
+        self,
+        x: Float[Tensor, "b n d"],
+        words: KV,
+        mask: Bool[Tensor, "_ 1 _ m"] | None,
+        image: KV | None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "b n d"]:
-        x = self.attend(x, words, mask)
+        x = self.attend(x, words, mask, packing)
         if self.read is not None and image is not None:
-            # rows that share a picture read it side by side, as one longer row; len() could not be traced
-            x = self.read(x.reshape(image.k.shape[0], -1, x.shape[-1]), image, image.mask).view_as(x)
+            if packing is not None and image.k.shape[0] > 1:
+                x = self.read(x, image, image.mask, packing)
+            else:  # rows that share a picture read it side by side, as one longer row; len() could not be traced
+                x = self.read(x.reshape(image.k.shape[0], -1, x.shape[-1]), image, image.mask).view_as(x)
         return self.think(x)
 
 
@@ -127,27 +137,22 @@ class Bert(nn.Module):
 
     def begin(self, text: Text) -> Float[Tensor, "b t d"]:
         """States of all words below the first layer that reads: in ALBEF, what a text says by itself."""
-        mask, x = text.mask[:, None, None], self.embed(text.ids, self._positions(text.ids))
-        for layer in islice(self.layers, self.below):
-            x = layer(x, layer.remember(x), mask, None)
-        return x
+        x = self.embed(text.ids, self._positions(text.ids))
+        return self._through(x, text.mask, [(layer, None) for layer in islice(self.layers, self.below)])
 
     def finish(
         self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], memory: Memory | None = None
     ) -> Float[Tensor, "b t d"]:
         """What the other layers make of such states, beside a picture if there is one."""
-        for layer, image in self._above(memory):
-            x = layer(x, layer.remember(x), mask[:, None, None], image)
-        return x
+        return self._through(x, mask, self._above(memory))
 
     def finish_first(
         self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], memory: Memory | None = None
     ) -> Float[Tensor, "b d"]:
         """`finish(...)[:, 0]`, for less: in the last layer only the first word needs to look around."""
-        *layers, (last, image_of_last) = self._above(memory)
-        for layer, image in layers:
-            x = layer(x, layer.remember(x), mask[:, None, None], image)
-        return last(x[:, :1], last.remember(x), mask[:, None, None], image_of_last)[:, 0]
+        *layers, (last, image) = self._above(memory)
+        x = self._through(x, mask, layers)
+        return last(x[:, :1], last.remember(x), mask[:, None, None], image)[:, 0]
 
     def decode(
         self, ids: Int[Tensor, "n t"], cache: Cache, present: Bool[Tensor, "n t"] | None = None
@@ -168,6 +173,19 @@ class Bert(nn.Module):
     def blank(self, memory: Memory) -> Cache:
         """A cache that knows pictures and no words yet."""
         return Cache(self._blank(), memory)
+
+    def _through(
+        self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], layers: Iterable[tuple[BertLayer, KV | None]]
+    ) -> Float[Tensor, "b t d"]:
+        """States after some layers, in which every word sees all words of its text.
+
+        Padding is left out, but not of what learns: a step's shapes, and with them its dropout, stay as they are.
+        """
+        packing = None if self.training or bool(mask.all()) else Packing.of(mask)
+        x = x if packing is None else packing.pack(x)
+        for layer, image in layers:
+            x = layer(x, layer.remember(x, packing=packing), mask[:, None, None], image, packing)
+        return x if packing is None else packing.unpack(x)
 
     def _above(self, memory: Memory | None) -> list[tuple[BertLayer, KV | None]]:
         return list(zip(self.layers, memory or self._blank(), strict=True))[self.below :]
@@ -200,14 +218,14 @@ class WordHead(nn.Module):
 
     def __init__(self, dim: int, word: nn.Embedding, *, eps: float = 1e-12, std: float = 0.02) -> None:
         super().__init__()
-        self.dense = nn.Linear(dim, dim)
+        self.dense = Linear(dim, dim)
         self.norm = nn.LayerNorm(dim, eps=eps)
         normal(self, std=std)
         self.word = word
         self.bias = nn.Parameter(torch.zeros(word.num_embeddings))
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
-        return F.linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
+        return linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
 
 
 def rows_of(memory: Memory, index: Int[Tensor, " n"]) -> Memory:

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chiasm.nn.linear import Linear
+
 
 class Activation(Enum):
     """What bends between the two linear maps."""
@@ -27,8 +29,8 @@ class MLP(nn.Module):
 
     def __init__(self, dim: int, hidden: int, activation: Activation = Activation.GELU) -> None:
         super().__init__()
-        self.up = nn.Linear(dim, hidden)
-        self.down = nn.Linear(hidden, dim)
+        self.up = Linear(dim, hidden)
+        self.down = Linear(hidden, dim)
         self.activation = activation
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:

@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from chiasm.nn.attention import KV, Attention
+from chiasm.nn.linear import Linear
+from chiasm.nn.packing import Packing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class TwoPictures:
     merges: int = 6
 
     def build(self, attention: Callable[[], Attention], dim: int, layer: int) -> "PairAttention":
-        merge = nn.Linear(2 * dim, dim) if layer >= self.merges else Average()
+        merge = Linear(2 * dim, dim) if layer >= self.merges else Average()
         return PairAttention(attention(), attention(), merge)
 
 
@@ -64,8 +66,13 @@ class PairAttention(nn.Module):
         return KV(torch.cat([one.k, other.k], dim=2), torch.cat([one.v, other.v], dim=2), present)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], kv: KV, mask: Bool[Tensor, "#b 1 #n m"] | None = None
+        self,
+        x: Float[Tensor, "b n d"],
+        kv: KV,
+        mask: Bool[Tensor, "_ 1 _ m"] | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "b n d"]:
         left, right = (KV(k, v) for k, v in zip(kv.k.chunk(2, dim=2), kv.v.chunk(2, dim=2), strict=True))
         masks = (None, None) if mask is None else mask.chunk(2, dim=-1)
-        return self.merge(torch.cat([self.first(x, left, masks[0]), self.second(x, right, masks[1])], dim=-1))
+        one, other = self.first(x, left, masks[0], packing), self.second(x, right, masks[1], packing)
+        return self.merge(torch.cat([one, other], dim=-1))

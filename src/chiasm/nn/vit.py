@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from chiasm.nn.block import PreNormLayer, Stack
 from chiasm.nn.init import normal
+from chiasm.nn.linear import Conv2d
 from chiasm.nn.mlp import Activation
 
 
@@ -25,7 +26,7 @@ class PatchStem:
     patch: int
 
     def build(self, dim: int) -> nn.Module:
-        return nn.Conv2d(3, dim, self.patch, stride=self.patch)
+        return Conv2d(3, dim, self.patch, stride=self.patch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class NormedStem:
     patch: int
 
     def build(self, dim: int) -> nn.Module:
-        return nn.Conv2d(3, dim, self.patch, stride=self.patch, bias=False)
+        return Conv2d(3, dim, self.patch, stride=self.patch, bias=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class ConvStem:
     def build(self, dim: int) -> nn.Module:
         layers: list[nn.Module] = []
         for width, wider in zip((3, *self.widths), self.widths, strict=False):
-            layers += [_he(nn.Conv2d(width, wider, 3, stride=2, padding=1)), nn.ReLU()]
-        return nn.Sequential(*layers, _he(nn.Conv2d(self.widths[-1], dim, 1)))
+            layers += [_he(Conv2d(width, wider, 3, stride=2, padding=1)), nn.ReLU()]
+        return nn.Sequential(*layers, _he(Conv2d(self.widths[-1], dim, 1)))
 
 
 class ViT(nn.Module):

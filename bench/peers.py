@@ -1,0 +1,61 @@
+"""BLIP-base with random weights, as transformers has it and as we do: the same numbers in both."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import BlipConfig, BlipForConditionalGeneration, BlipForImageTextRetrieval
+
+import chiasm
+from chiasm.archetypes.med import Captioner, Retriever
+from chiasm.core.dialect import Rename, mount
+from chiasm.systems import blip
+from chiasm.weights.dialects import bert, vit
+from chiasm.weights.translate import translate
+
+START, END, ENC = blip.MARKERS.dec, blip.MARKERS.sep, blip.MARKERS.enc
+ALIGNS = (
+    *mount(vit.TRANSFORMERS, theirs="vision_model.", ours="towers.vision."),
+    *mount(bert.BERT, theirs="text_encoder.", ours="towers.encoder."),
+    Rename("vision_proj", "towers.image_head"),
+    Rename("text_proj", "towers.text_head"),
+    Rename("itm_head", "match_head"),
+)
+
+
+def captioners(folder: Path, *, dtype: torch.dtype) -> tuple[Any, Captioner]:
+    """Theirs, written to `folder`, and ours, read from there; neither ever says the end, so that all texts are long."""
+    theirs = _varied(BlipForConditionalGeneration(_config()))
+    with torch.no_grad():
+        theirs.text_decoder.cls.predictions.bias[END] = -1e4
+    theirs.save_pretrained(folder)
+    ours = chiasm.load(folder, device="cpu", dtype=dtype).module
+    return theirs.to(dtype), cast(Captioner, ours)
+
+
+def retrievers(*, dtype: torch.dtype) -> tuple[Any, Retriever]:
+    """Theirs and ours, which also has the twin of training and never asks it."""
+    theirs = _varied(BlipForImageTextRetrieval(_config()))
+    ours = replace(blip.retriever(blip.base(), image=384), queue=1).build().eval()
+    told = translate(theirs.state_dict(), ALIGNS, source="theirs")
+    for part in ("towers", "match_head"):
+        values = {name.removeprefix(f"{part}."): value for name, value in told.items() if name.startswith(f"{part}.")}
+        ours.get_submodule(part).load_state_dict(values)
+    return theirs.to(dtype), ours.to(dtype)
+
+
+def _config() -> BlipConfig:
+    text = {"vocab_size": blip.VOCAB, "num_attention_heads": 12, "bos_token_id": START}
+    ends = {"eos_token_id": END, "sep_token_id": END, "pad_token_id": blip.MARKERS.pad}
+    return BlipConfig(text_config=text | ends, vision_config={"layer_norm_eps": 1e-6})
+
+
+def _varied(model: nn.Module) -> Any:
+    """Fresh weights say the same token for ever; larger ones do not."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=generator))
+    return model.eval()
