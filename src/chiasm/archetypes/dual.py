@@ -18,6 +18,7 @@ from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.texttower import TextTower
 from chiasm.nn.vit import ViT
 from chiasm.objectives.contrastive import contrast, shared_labels
+from chiasm.objectives.tiled import contrast_pairs
 
 START = math.log(1 / 0.07)
 LARGEST = math.log(100.0)  # beyond this the paper found training unstable (section 2.5)
@@ -64,6 +65,8 @@ class DualEncoder(nn.Module):
         scale = self.log_scale.exp()
         image, text = self.embed_seen(self.see(batch.images)), self.embed_text(batch.text)
         images, texts = ranks.gather_learning(image), ranks.gather_learning(text)
+        if images is image:  # one process: both ways are the same tiles
+            return {"contrast": contrast_pairs(scale * image, text, batch.identity)}
         labels = shared_labels(batch.identity[:, None] == ranks.gather(batch.identity)[None, :])
         return {"contrast": (contrast(scale * image @ texts.T, labels) + contrast(scale * text @ images.T, labels)) / 2}
 
