@@ -46,6 +46,12 @@ def retrievers(*, dtype: torch.dtype) -> tuple[Any, Retriever]:
     return theirs.to(dtype), ours.to(dtype)
 
 
+def write_words(folder: Path) -> None:
+    """A vocabulary of BERT's size and special tokens, of words that mean nothing."""
+    special = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
+    (folder / "vocab.txt").write_text("\n".join(special.get(i, f"w{i}") for i in range(START)) + "\n")
+
+
 def _config() -> BlipConfig:
     text = {"vocab_size": blip.VOCAB, "num_attention_heads": 12, "bos_token_id": START}
     ends = {"eos_token_id": END, "sep_token_id": END, "pad_token_id": blip.MARKERS.pad}

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import subprocess
 import sys
 import types
 from dataclasses import dataclass
@@ -213,3 +214,12 @@ def test_a_run_folder_stands_for_its_last_finished_run(tmp_path: Path) -> None:
     assert last_finished(tmp_path / "1-one") == tmp_path / "1-one" / "model"
     save_model(tmp_path / "m", Knot(Knot.Config()), dataclasses.replace(card(), preset="p"), Words())
     assert last_finished(tmp_path / "m") == tmp_path / "m"
+
+
+def test_a_skeleton_does_not_import_the_compiler() -> None:
+    code = (
+        "import sys, torch; from chiasm.weights.folder import skeleton; from chiasm.systems import blip\n"
+        "assert skeleton(blip.tiny()).retriever.towers.encoder.embed.word.weight.is_meta\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,13 +7,13 @@ from functools import cache, cached_property
 from importlib import import_module
 from types import MappingProxyType
 
-import torch
 from torch import nn
 
 from chiasm import systems as folder
 from chiasm.core.errors import unknown
 from chiasm.core.system import Config, System
 from chiasm.predictor.abilities import NEEDS, abilities
+from chiasm.weights.folder import outline
 
 
 @dataclass(frozen=True)
@@ -87,5 +87,4 @@ def systems() -> Mapping[str, System]:
 @cache
 def _outline(name: str) -> nn.Module:
     """The module of `system/preset` without its tensors' memory."""
-    with torch.device("meta"):
-        return config_of(name).build()
+    return outline(config_of(name))

@@ -165,21 +165,28 @@ def _number(run: Path) -> int:
     return int(run.name.partition("-")[0])
 
 
-class _Unfilled(TorchFunctionMode):
-    """Draws nothing: on the meta device that would import torch's compiler, which takes longer than all else."""
-
-    def __torch_function__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        given = kwargs or {}
-        return given.get("tensor", *args[:1]) if func.__name__ in {"normal_", "uniform_"} else func(*args, **given)
-
-
 def skeleton(config: Config) -> nn.Module:
     """The module without its weights, which are about to come; the caller's random state is kept."""
-    with torch.device("meta"), _Unfilled():
-        module = config.build()
+    module = outline(config)
     if set(dict(module.named_buffers())) <= set(module.state_dict()):
         return module
     with torch.random.fork_rng(devices=[]):  # buffers that no file holds must be computed
         return config.build()
+
+
+def outline(config: Config) -> nn.Module:
+    """The module without its tensors' memory."""
+    with torch.device("meta"), _Unfilled():
+        return config.build()
+
+
+class _Unfilled(TorchFunctionMode):
+    """No normal numbers for tensors without memory: torch would import its compiler for them, which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func is nn.init.normal_:
+            return given["tensor"]
+        if func is Tensor.normal_:
+            return args[0]
+        return (torch.empty if func is torch.randn else func)(*args, **given)
