@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from chiasm.evaluation.retrieval import equal_texts, found, places, recall, rerank, retrieval, shortlist
+from chiasm.evaluation.retrieval import equal_texts, found, places, recall, rerank, retrieval, shortlist, wanted
 
 
 def slow_recall(scores: Tensor, right: Tensor, k: int) -> float:
@@ -106,3 +106,14 @@ def test_what_the_short_list_missed_is_not_found() -> None:
     itc = torch.tensor([[0.9, 0.8, 0.1]])
     right = torch.tensor([[False, False, True]])
     assert recall(rerank(itc, torch.zeros(1, 3), 2), right, (1, 2, 3)) == {"r@1": 0.0, "r@2": 0.0, "r@3": 1.0}
+
+
+def test_wanted_are_the_pairs_that_either_side_would_ask() -> None:
+    itc = coarse(6, 9, seed=5)
+    slow = torch.zeros(6, 9, dtype=torch.bool)
+    for i, row in enumerate(shortlist(itc, 2).tolist()):
+        slow[i, row] = True
+    for j, column in enumerate(shortlist(itc.T, 2).tolist()):
+        slow[column, j] = True
+    assert wanted(itc, 2).equal(slow)
+    assert 12 < slow.sum() <= 30

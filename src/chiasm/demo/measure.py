@@ -10,7 +10,7 @@ from torch import Tensor
 from chiasm.data.pairs import Pair, Source
 from chiasm.evaluation.captioning import Facts, captioning
 from chiasm.evaluation.intervals import bootstrap
-from chiasm.evaluation.retrieval import equal_texts, found, rerank, shortlist
+from chiasm.evaluation.retrieval import equal_texts, found, rerank, wanted
 from chiasm.predictor.verbs import Predictor
 
 SHORT = 32  # candidates that the matching head orders, of a few hundred; BLIP's 128 are of 5000
@@ -52,11 +52,8 @@ def _matched(
     """The cosines of both directions, each short list re-ranked by the matching head."""
     k = min(SHORT, len(texts))
     logits = torch.zeros_like(itc)
-    wanted = torch.zeros_like(itc, dtype=torch.bool)
-    wanted.scatter_(1, shortlist(itc, k), value=True)
-    wanted |= torch.zeros_like(wanted).scatter_(1, shortlist(itc.T, k), value=True).T
-    for i, image in enumerate(images):
-        columns: list[int] = wanted[i].nonzero()[:, 0].tolist()
+    for i, (image, row) in enumerate(zip(images, wanted(itc, k), strict=True)):
+        columns: list[int] = row.nonzero()[:, 0].tolist()
         matched = model.match(image, [texts[j] for j in columns], batch_size=BATCH)
         if matched.itm_logits is None:
             raise ValueError("a model without a matching head cannot be re-ranked by it")

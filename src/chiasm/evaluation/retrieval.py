@@ -75,6 +75,14 @@ def shortlist(itc: Float[Tensor, "n m"], k: int) -> Int[Tensor, "n k"]:
     return itc.argsort(dim=1, descending=True, stable=True)[:, :k]
 
 
+def wanted(itc: Float[Tensor, "n m"], k: int) -> Bool[Tensor, "n m"]:
+    """The pairs on a short list of either side: what a matching head must be asked, each once."""
+    rows, columns = (
+        torch.zeros_like(side, dtype=torch.bool).scatter(1, shortlist(side, k), value=True) for side in (itc, itc.T)
+    )
+    return rows | columns.T
+
+
 def rerank(itc: Float[Tensor, "n m"], itm_logit: Float[Tensor, "n m"], k: int) -> Float[Tensor, "n m"]:
     """Match logit + cosine on the short list, as BLIP scores it; what is not on it comes last.
 

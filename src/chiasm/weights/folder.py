@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from chiasm.core.config import from_json, read_as, to_json
@@ -181,12 +182,10 @@ def outline(config: Config) -> nn.Module:
 
 
 class _Unfilled(TorchFunctionMode):
-    """No normal numbers for tensors without memory: torch would import its compiler for them, which takes seconds."""
+    """No random numbers for tensors without memory: torch would import its compiler for them, which takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
-        if func is nn.init.normal_:
-            return given["tensor"]
-        if func is Tensor.normal_:
-            return args[0]
+        if func in (nn.init.normal_, Tensor.normal_, F.normalize):
+            return args[0] if args else given["tensor"]
         return (torch.empty if func is torch.randn else func)(*args, **given)
