@@ -23,13 +23,9 @@ from transformers import BertTokenizerFast, BlipImageProcessorPil
 import chiasm
 from chiasm.bootstrap.describe import Models, describe
 from chiasm.bootstrap.settings import Settings
-from chiasm.core.types import Pixels
-from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.data.pairs import Pair
 from chiasm.data.text import clean
-from chiasm.predictor.verbs import Predictor
-from chiasm.systems import blip
-from chiasm.weights.folder import ModelCard
+from chiasm.layouts.blip_lavis import MARKERS
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 HALF = 0.5
@@ -45,12 +41,13 @@ def main() -> None:
         folder = Path(place)
         says, _ = captioners(folder, dtype=dtype)
         write_words(folder)
-        judges, ours = retrievers(dtype=dtype)
-        captioner = chiasm.load(folder, device="cpu", dtype=dtype)
+        judges, _ = retrievers(folder / "filter", dtype=dtype)
+        vocabulary = folder / "vocab.txt"
+        known = {
+            name: chiasm.load(home, device="cpu", dtype=dtype, tokenizer=vocabulary)
+            for name, home in (("captioner", folder), ("filter", folder / "filter"))
+        }
         words = BertTokenizerFast.from_pretrained(place)
-    pixels = Pixels(size=384, mean=CLIP_MEAN, std=CLIP_STD)
-    card = ModelCard(system="blip", preset="base", config=blip.retriever(blip.base(), image=384), pixels=pixels)
-    known = {"captioner": captioner, "filter": Predictor(ours, card, captioner.tokenizer)}
     settings = Settings(captioner="captioner", filter="filter", strategy="greedy")
     models = Models(settings, known.__getitem__)
 
@@ -79,7 +76,7 @@ def _them(pairs: list[Pair], says: Any, judges: Any, words: Any) -> Kept:
 
 def _two(read: Any) -> dict[str, Any]:
     ids = read["input_ids"].clone()
-    ids[:, 0] = blip.MARKERS.enc  # as BLIP was trained; their class leaves it to the caller
+    ids[:, 0] = MARKERS.enc  # as BLIP was trained; their class leaves it to the caller
     return {"input_ids": ids, "attention_mask": read["attention_mask"]}
 
 

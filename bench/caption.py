@@ -26,13 +26,13 @@ Tokens = list[list[int]]
 
 def main() -> None:
     """Compare what comes out, take turns, print."""
-    told = asked(__doc__, jobs="greedy,beam,see")
+    told = asked(__doc__, jobs="greedy,beam,see", pictures=8)
     with tempfile.TemporaryDirectory() as folder:
         theirs, ours = captioners(Path(folder), dtype=DTYPES[told.dtype])
-    pixels = torch.randn(8, 3, 384, 384, generator=torch.Generator().manual_seed(1)).to(DTYPES[told.dtype])
+    pixels = torch.randn(told.pictures, 3, 384, 384, generator=torch.Generator().manual_seed(1)).to(DTYPES[told.dtype])
     contests = {
         "greedy": _said("caption, 1 picture, greedy", ours, theirs, pixels[:1], beams=1),
-        "beam": _said("caption, 8 pictures, 3 beams", ours, theirs, pixels, beams=3),
+        "beam": _said(f"caption, {told.pictures} pictures, 3 beams", ours, theirs, pixels, beams=3),
         "see": _seen("picture encoder, 2 pictures", ours, theirs, pixels[:2]),
     }
     with torch.inference_mode():

@@ -6,19 +6,23 @@ Texts of transformers are padded to the longest of them, as its tokenizer does. 
 both sides: `BlipForImageTextRetrieval` would see it once more for every text.
 """
 
+import tempfile
+from pathlib import Path
+
 import torch
 from peers import ENC, END, retrievers
 from timing import DTYPES, Contest, asked, near, table
 from torch import Tensor
 
 from chiasm.core.types import Text
-from chiasm.systems import blip
+from chiasm.layouts.blip_lavis import MARKERS
 
 
 def main() -> None:
     """Compare what comes out, take turns, print."""
     told = asked(__doc__, texts=128)
-    theirs, ours = retrievers(dtype=DTYPES[told.dtype])
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, ours = retrievers(Path(folder), dtype=DTYPES[told.dtype])
     text, rows = captions(told.texts), torch.zeros(told.texts, dtype=torch.long)
     seen = torch.randn(1, 577, 768, generator=torch.Generator().manual_seed(1)).to(DTYPES[told.dtype])
     asking = text.opened_by(ENC)
@@ -44,8 +48,8 @@ def captions(count: int) -> Text:
     lengths = 8 + torch.binomial(torch.full((count,), 12.0), torch.full((count,), 0.36), generator=generator).long()
     order = torch.arange(int(lengths.max()))
     ids = torch.randint(1000, 20_000, (count, len(order)), generator=generator)
-    ids = torch.where(order == lengths[:, None] - 1, END, ids).masked_fill(order >= lengths[:, None], blip.MARKERS.pad)
-    ids[:, 0] = blip.MARKERS.cls
+    ids = torch.where(order == lengths[:, None] - 1, END, ids).masked_fill(order >= lengths[:, None], MARKERS.pad)
+    ids[:, 0] = MARKERS.cls
     return Text(ids, order < lengths[:, None])
 
 

@@ -1,6 +1,5 @@
 """BLIP-base with random weights, as transformers has it and as we do: the same numbers in both."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,19 +9,9 @@ from transformers import BlipConfig, BlipForConditionalGeneration, BlipForImageT
 
 import chiasm
 from chiasm.archetypes.med import Captioner, Retriever
-from chiasm.core.dialect import Rename, mount
-from chiasm.systems import blip
-from chiasm.weights.dialects import bert, vit
-from chiasm.weights.translate import translate
+from chiasm.layouts.blip_lavis import MARKERS
 
-START, END, ENC = blip.MARKERS.dec, blip.MARKERS.sep, blip.MARKERS.enc
-ALIGNS = (
-    *mount(vit.TRANSFORMERS, theirs="vision_model.", ours="towers.vision."),
-    *mount(bert.BERT, theirs="text_encoder.", ours="towers.encoder."),
-    Rename("vision_proj", "towers.image_head"),
-    Rename("text_proj", "towers.text_head"),
-    Rename("itm_head", "match_head"),
-)
+START, END, ENC = MARKERS.dec, MARKERS.sep, MARKERS.enc
 
 
 def captioners(folder: Path, *, dtype: torch.dtype) -> tuple[Any, Captioner]:
@@ -35,15 +24,12 @@ def captioners(folder: Path, *, dtype: torch.dtype) -> tuple[Any, Captioner]:
     return theirs.to(dtype), cast(Captioner, ours)
 
 
-def retrievers(*, dtype: torch.dtype) -> tuple[Any, Retriever]:
-    """Theirs and ours, which also has the twin of training and never asks it."""
+def retrievers(folder: Path, *, dtype: torch.dtype) -> tuple[Any, Retriever]:
+    """Theirs, written to `folder`, and ours, read from there."""
     theirs = _varied(BlipForImageTextRetrieval(_config()))
-    ours = replace(blip.retriever(blip.base(), image=384), queue=1).build().eval()
-    told = translate(theirs.state_dict(), ALIGNS, source="theirs")
-    for part in ("towers", "match_head"):
-        values = {name.removeprefix(f"{part}."): value for name, value in told.items() if name.startswith(f"{part}.")}
-        ours.get_submodule(part).load_state_dict(values)
-    return theirs.to(dtype), ours.to(dtype)
+    theirs.save_pretrained(folder)
+    ours = chiasm.load(folder, device="cpu", dtype=dtype).module
+    return theirs.to(dtype), cast(Retriever, ours)
 
 
 def write_words(folder: Path) -> None:
@@ -53,8 +39,8 @@ def write_words(folder: Path) -> None:
 
 
 def _config() -> BlipConfig:
-    text = {"vocab_size": blip.VOCAB, "num_attention_heads": 12, "bos_token_id": START}
-    ends = {"eos_token_id": END, "sep_token_id": END, "pad_token_id": blip.MARKERS.pad}
+    text = {"vocab_size": START + 2, "num_attention_heads": 12, "bos_token_id": START}
+    ends = {"eos_token_id": END, "sep_token_id": END, "pad_token_id": MARKERS.pad}
     return BlipConfig(text_config=text | ends, vision_config={"layer_norm_eps": 1e-6})
 
 

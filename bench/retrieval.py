@@ -7,6 +7,9 @@ loop takes a picture and its texts, then a text and its pictures, and reads a pi
 pair once, and reads each picture once. The picture encoder, which works alike on both sides, is left out.
 """
 
+import tempfile
+from pathlib import Path
+
 import torch
 from match import captions
 from peers import ENC, retrievers
@@ -21,7 +24,8 @@ Scores = tuple[Tensor, Tensor]
 def main() -> None:
     """Compare what comes out, take turns, print."""
     told = asked(__doc__, pairs=12, k=8)
-    theirs, ours = retrievers(dtype=DTYPES[told.dtype])
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, ours = retrievers(Path(folder), dtype=DTYPES[told.dtype])
     text, k = captions(told.pairs), told.k
     seen = torch.randn(told.pairs, 577, 768, generator=torch.Generator().manual_seed(1)).to(DTYPES[told.dtype])
     asking, one = text.opened_by(ENC), torch.zeros(told.pairs, dtype=torch.long)
