@@ -49,7 +49,7 @@ class _LogSums(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override] - decorated
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override] - by decorator
         left, right, rows, columns = ctx.saved_tensors
         to_left, to_right = torch.empty_like(left), torch.zeros_like(right)
         for start in range(0, len(left), ctx.height):
