@@ -180,8 +180,10 @@ class Bert(nn.Module):
         """States after some layers, in which every word sees all words of its text.
 
         Padding is left out, but not of what learns: a step's shapes, and with them its dropout, stay as they are.
+        A graph that is traced has to do for any mask.
         """
-        packing = None if self.training or bool(mask.all()) else Packing.of(mask)
+        whole = self.training or torch.compiler.is_compiling() or bool(mask.all())
+        packing = None if whole else Packing.of(mask)
         x = x if packing is None else packing.pack(x)
         for layer, image in layers:
             x = layer(x, layer.remember(x, packing=packing), mask[:, None, None], image, packing)
