@@ -30,6 +30,7 @@ from chiasm.training.adapters import LoRA
 from chiasm.training.run import Run
 
 HELD = 20  # one pair in so many is kept aside to choose the best weights by
+SMOOTHING = 0.1  # of the labels, as BLIP was trained; transformers' files may say 0
 BASE = 768  # a wider vision tower is a large one
 
 
@@ -123,5 +124,5 @@ def _captioner(given: Predictor, options: Options) -> tuple[Captioner.Config, Ma
             config, inherit = blip.captioner(given.config), {"": "captioner"}
         case _:
             raise ValueError(f"{options.weights} is {given.system}/{given.preset}, which writes no captions")
-    vision = replace(config.vision, image=options.pixels or config.vision.image)
-    return replace(config, vision=vision, text=replace(config.text, dropout=options.dropout), prompt=opening), inherit
+    vision, text = config.vision.sized(options.pixels), replace(config.text, dropout=options.dropout)
+    return replace(config, vision=vision, text=text, prompt=opening, smoothing=SMOOTHING), inherit

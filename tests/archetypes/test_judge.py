@@ -134,7 +134,13 @@ def _learned(cfg: Judge.Config, *, hidden: bool) -> float:
     return sum(losses[-10:]) / 10
 
 
-@pytest.mark.parametrize("cfg", [blip.judge(TINY, merges=0), TURNS], ids=["side by side", "in turns"])
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        pytest.param(blip.judge(TINY, merges=0), id="side by side"),
+        pytest.param(TURNS, id="in turns", marks=pytest.mark.slow),
+    ],
+)
 def test_it_learns_to_compare(cfg: Judge.Config) -> None:
     assert _learned(cfg, hidden=False) < _learned(cfg, hidden=True) - 0.2
 
