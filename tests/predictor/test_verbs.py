@@ -239,7 +239,8 @@ def test_every_form_of_a_picture_is_the_same_picture(model: Predictor, tmp_path:
         torch.testing.assert_close(model.embed(images=several), expected.repeat(7, 1), **CLOSE)
 
 
-def test_long_and_strange_texts_are_read(model: Predictor, pictures: Pictures) -> None:
+def test_long_and_strange_texts_are_read(model: Predictor, pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "truncate", True)
     odd = ["word " * 10_000, "x" * 10_000, "\x00\x1b[31m", "żółć 図", "\ud800", "   "]
     assert torch.isfinite(model.embed(texts=odd)).all()
     assert model.match(pictures[0], odd).itm_prob is not None
@@ -309,3 +310,12 @@ def test_half_precision_answers_in_float32(pictures: Pictures) -> None:
     assert [part.dtype for part in vars(found).values()] == [torch.float32] * 3
     assert len(model.rerank("a", pictures, 2).scores) == 2
     assert len(model.caption(pictures, max_new_tokens=2)) == 6
+
+
+def test_texts_longer_than_the_model(model: Predictor, pictures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "red circle " * 70
+    for ask in (lambda: model.match(pictures[:1], long), lambda: model.embed(texts=["a", long])):
+        with pytest.raises(ValueError, match=r"a text has 142 tokens, .* at most 64: .*truncate.*: 'red circle red"):
+            ask()
+    monkeypatch.setattr(model, "truncate", True)
+    assert torch.equal(model.embed(texts=long), model.embed(texts="red circle " * 31))

@@ -17,7 +17,7 @@ import numpy as np
 
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import Row, Said, Status, seed_of, storable
-from chiasm.core.ability import Captioner, Matcher, Picture
+from chiasm.core.ability import Captioner, Matcher, Picture, Truncates
 from chiasm.core.errors import MediaError
 from chiasm.core.results import Caption, Match
 from chiasm.data.images import decode
@@ -36,6 +36,8 @@ class Models:
         captioner = load(settings.captioner)
         self.captioner: Captioner = captioner
         self.filter: Matcher = captioner if settings.filter == settings.captioner else load(settings.filter)
+        if isinstance(self.filter, Truncates):
+            self.filter.truncate = True  # web texts may have any length
 
 
 def describe(pairs: Sequence[Pair], models: Models, settings: Settings) -> list[Row]:

@@ -23,6 +23,8 @@ class Machine:
     """float32, bfloat16 or float16; left out: that of the file."""
     batch_size: int = 32
     """Pictures that are read at once."""
+    truncate: Flag = False
+    """Cut off texts that are longer than the model, which else are an error."""
 
     def __post_init__(self) -> None:
         _check_positive("batch_size", self.batch_size)

@@ -134,4 +134,6 @@ def embed(asked: options.Embed) -> None:
 
 def _model(source: str, computed: options.Machine) -> Predictor:
     dtype = None if computed.dtype is None else DTYPES[computed.dtype]
-    return load(source, device=computed.device, dtype=dtype)
+    model = load(source, device=computed.device, dtype=dtype)
+    model.truncate = computed.truncate
+    return model

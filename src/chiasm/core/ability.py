@@ -150,6 +150,13 @@ class Adapts(Protocol):
 
 
 @runtime_checkable
+class Truncates(Protocol):
+    """May be told to cut off texts that are longer than it reads."""
+
+    truncate: bool
+
+
+@runtime_checkable
 class Restarts(Protocol):
     """Made for training from the rest of the model, so that it can begin anew where an older model has none."""
 

@@ -27,6 +27,7 @@ class Reader:
     ) -> None:
         self.module, self.images, self.words = module, images, words
         self.longest = longest  # tokens of a text
+        self.truncate = False  # texts that are longer
 
     @property
     def weight(self) -> Tensor:
@@ -62,8 +63,14 @@ class Reader:
             yield rows, seen[[order[id(picture)] for picture in pictures[rows]]] if again else seen
 
     def read(self, texts: Sequence[str]) -> Text:
-        """Token ids, cut off where the module has no positions left."""
-        text = self.tokenizer.encode([*texts] or [""], max_length=self.longest)
+        """Token ids; a text for which the module has no positions is an error, or is cut off if that was asked for."""
+        text = self.tokenizer.encode([*texts] or [""], max_length=self.longest if self.truncate else None)
+        if text.ids.shape[1] > self.longest:
+            length, place = (int(one) for one in text.mask.sum(dim=1).max(dim=0))
+            raise ValueError(
+                f"a text has {length} tokens, but the model reads at most {self.longest}: shorten it, or have texts "
+                f"cut off (model.truncate = True, --truncate): {texts[place][:40]!r}..."
+            )
         return text[: len(texts)].to(self.weight.device)
 
     def opening(self, prompts: Sequence[str], new: int) -> Text:

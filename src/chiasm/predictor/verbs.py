@@ -73,6 +73,15 @@ class Predictor:
         return self._reader.tokenizer
 
     @property
+    def truncate(self) -> bool:
+        """Whether texts longer than the model are cut off; they are an error if not."""
+        return self._reader.truncate
+
+    @truncate.setter
+    def truncate(self, wanted: bool) -> None:
+        self._reader.truncate = wanted
+
+    @property
     def has_tokenizer(self) -> bool:
         """Whether texts can be read and written as it is; pictures always can be seen."""
         return isinstance(self._reader.words, Tokenizer)
