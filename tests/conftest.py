@@ -1,6 +1,7 @@
 """What tests on every floor share."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test leaves this machine
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell ignores it in the background, and so would our children
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ def test_killed_and_started_again(crowd: Crowd, scene: str) -> None:
 @pytest.mark.slow
 def test_killed_anywhere(tmp_path: Path) -> None:
     crowd, told = left_behind(tmp_path, "13")
-    assert min(json.loads(told)) > 10
+    assert min(json.loads(told)) > 8
     whole = crowd.contents("whole")
     assert {"1-fit/model/model.safetensors", "2-again/metrics.jsonl", "1-fit/best/config.json"} <= whole.keys()
     for folder in sorted(tmp_path.glob("killed-*")):
