@@ -172,7 +172,7 @@ def test_what_a_config_leaves_out_is_as_in_transformers() -> None:
 
 def test_heads_are_not_guessed(folder: Path) -> None:
     (folder / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"needs its config\.json beside it"):
+    with pytest.raises(ValueError, match=r"need the config\.json that they came with"):
         chiasm.load(folder / "model.safetensors")
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.judge import ENTAILMENT, TRUTH, DistilledJudge, Judge
-from chiasm.core.dialect import Dialect, Found, Own, Rename, Tied, mount
+from chiasm.core.dialect import Dialect, Found, Layout, Own, Rename, Tied, mount
 from chiasm.core.types import Markers
 from chiasm.layouts.original import aligns, layout, sees, text, vision
 from chiasm.nn.turns import Turns
@@ -69,20 +69,21 @@ def _judge_of_two(found: Found) -> Judge.Config:
     )
 
 
-def _entails(cfg: Judge.Config) -> bool:
-    return cfg.labels == ENTAILMENT
+def _judges(labels: tuple[str, ...], read: Callable[[Found], Judge.Config], rules: Dialect) -> tuple[Layout, Layout]:
+    """A judge by these labels, and one that learns with a twin, which stays behind."""
+    fits = _labels(len(labels))
 
+    def holds(cfg: Judge.Config) -> bool:
+        return cfg.labels == labels
 
-def _is_true(cfg: Judge.Config) -> bool:
-    return cfg.labels == TRUTH
+    def teaches(cfg: DistilledJudge.Config) -> bool:
+        return holds(cfg.student)
 
+    def begun(found: Found) -> DistilledJudge.Config:
+        return DistilledJudge.Config(student=read(found), ramp=1)
 
-def _learns_to_entail(cfg: DistilledJudge.Config) -> bool:
-    return _entails(cfg.student)
-
-
-def _learns_truth(cfg: DistilledJudge.Config) -> bool:
-    return _is_true(cfg.student)
+    taught = layout(DistilledJudge.Config, fits, begun, mount(rules, ours="student."), TAUGHT)
+    return replace(layout(Judge.Config, fits, read, rules), holds=holds), replace(taught, holds=teaches)
 
 
 def _turns() -> Iterator[Dialect]:
@@ -135,26 +136,6 @@ LAYOUTS = (
         mount(ANSWERS, ours="answerer."),
         TAUGHT,
     ),
-    replace(layout(Judge.Config, _labels(3), _judge, ENTAILS), holds=_entails),
-    replace(layout(Judge.Config, _labels(2), _judge_of_two, COMPARES), holds=_is_true),
-    replace(
-        layout(
-            DistilledJudge.Config,
-            _labels(3),
-            lambda found: DistilledJudge.Config(student=_judge(found), ramp=1),
-            mount(ENTAILS, ours="student."),
-            TAUGHT,
-        ),
-        holds=_learns_to_entail,
-    ),
-    replace(
-        layout(
-            DistilledJudge.Config,
-            _labels(2),
-            lambda found: DistilledJudge.Config(student=_judge_of_two(found), ramp=1),
-            mount(COMPARES, ours="student."),
-            TAUGHT,
-        ),
-        holds=_learns_truth,
-    ),
+    *_judges(ENTAILMENT, _judge, ENTAILS),
+    *_judges(TRUTH, _judge_of_two, COMPARES),
 )

@@ -11,6 +11,7 @@ from chiasm.archetypes.answer import Answerer
 from chiasm.archetypes.med import Captioner, Retriever
 from chiasm.core.dialect import Found, Layout, Own, Rename, Rule, mount
 from chiasm.core.types import Markers
+from chiasm.layouts.configs import settings, vision
 from chiasm.nn.bert import Bert
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.weights.dialects import bert, vit
@@ -39,29 +40,17 @@ def _has(*present: str) -> Callable[[Found], bool]:
 
 def _settings(found: Found, part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
     """A part's config with its defaults; raises where it asks for what our part does not do."""
-    if not found.config:
-        raise ValueError("BLIP in transformers' form needs its config.json beside it: shapes do not tell its heads")
-    settings = {**usual, **found.config.get(part, {})}
-    if settings["intermediate_size"] != 4 * settings["hidden_size"]:
+    theirs = settings(found, part, usual, FIXED)
+    if theirs["intermediate_size"] != 4 * theirs["hidden_size"]:
         raise ValueError(
-            f"{part} has an MLP of {settings['intermediate_size']}, but BLIP's is 4 x {settings['hidden_size']} wide"
+            f"{part} has an MLP of {theirs['intermediate_size']}, but BLIP's is 4 x {theirs['hidden_size']} wide"
         )
-    for name, value in FIXED.items():
-        if settings.get(name, value) != value:
-            raise ValueError(f"{part} has {name} {settings[name]!r}, but chiasm's BLIP has {value!r}")
-    return settings
+    return theirs
 
 
 def _vision(found: Found) -> ViT.Config:
     theirs = _settings(found, "vision_config", VISION)
-    return ViT.Config(
-        dim=theirs["hidden_size"],
-        depth=theirs["num_hidden_layers"],
-        heads=theirs["num_attention_heads"],
-        image=theirs["image_size"],
-        stem=PatchStem(patch=theirs["patch_size"]),
-        eps=theirs["layer_norm_eps"],
-    )
+    return vision(theirs, PatchStem(patch=theirs["patch_size"]))
 
 
 def _text(found: Found) -> Bert.Config:
@@ -113,10 +102,10 @@ def _read_answerer(found: Found) -> Answerer.Config:
 
 
 def _write(
-    architecture: str, vision: ViT.Config, text: Bert.Config, markers: Markers, *, smoothing: float = 0.0
+    architecture: str, eyes: ViT.Config, text: Bert.Config, markers: Markers, *, smoothing: float = 0.0
 ) -> dict[str, Any]:
-    if not isinstance(vision.stem, PatchStem):
-        raise ValueError(f"transformers' BLIP cuts pictures into patches and has no {type(vision.stem).__name__}")
+    if not isinstance(eyes.stem, PatchStem):
+        raise ValueError(f"transformers' BLIP cuts pictures into patches and has no {type(eyes.stem).__name__}")
     if text.reads != tuple(range(text.depth)):
         raise ValueError(f"transformers' BLIP reads the picture in all {text.depth} layers, ours in {text.reads}")
     tokens = {
@@ -135,9 +124,9 @@ def _write(
             "label_smoothing": smoothing, **tokens,
         },
         "vision_config": {
-            "model_type": "blip_vision_model", "hidden_size": vision.dim, "num_hidden_layers": vision.depth,
-            "num_attention_heads": vision.heads, "intermediate_size": 4 * vision.dim, "image_size": vision.image,
-            "patch_size": vision.stem.patch, "layer_norm_eps": vision.eps,
+            "model_type": "blip_vision_model", "hidden_size": eyes.dim, "num_hidden_layers": eyes.depth,
+            "num_attention_heads": eyes.heads, "intermediate_size": 4 * eyes.dim, "image_size": eyes.image,
+            "patch_size": eyes.stem.patch, "layer_norm_eps": eyes.eps,
         },
     }  # fmt: skip
 

@@ -6,10 +6,12 @@ the feature of a text stands at the first `eos_token_id`, or, where that is 2, a
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from chiasm.archetypes.dual import DualEncoder
 from chiasm.core.dialect import Found, Layout
+from chiasm.layouts.configs import settings, vision
 from chiasm.nn.mlp import Activation
 from chiasm.nn.texttower import TextTower
 from chiasm.nn.vit import NormedStem, ViT
@@ -37,27 +39,17 @@ def _fits(found: Found) -> bool:
 
 def _settings(found: Found, part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
     """A tower's config with its defaults; raises where it asks for what our tower does not do."""
-    settings = {**usual, **(found.config.get(f"{part}_dict") or found.config.get(part) or {})}
-    for name, value in FIXED.items():
-        if settings.get(name, value) != value:
-            raise ValueError(f"{part} has {name} {settings[name]!r}, but chiasm's CLIP has {value!r}")
-    if settings["hidden_act"] not in ACTIVATIONS:
-        raise ValueError(f"{part} has hidden_act {settings['hidden_act']!r}, but chiasm's CLIP has {[*ACTIVATIONS]}")
-    return settings
+    theirs = settings(found, part, usual, FIXED)
+    if theirs["hidden_act"] not in ACTIVATIONS:
+        raise ValueError(f"{part} has hidden_act {theirs['hidden_act']!r}, but chiasm's CLIP has {[*ACTIVATIONS]}")
+    return theirs
 
 
 def _vision(found: Found) -> ViT.Config:
     theirs = _settings(found, "vision_config", VISION)
-    return ViT.Config(
-        dim=theirs["hidden_size"],
-        depth=theirs["num_hidden_layers"],
-        heads=theirs["num_attention_heads"],
-        image=theirs["image_size"],
-        stem=NormedStem(patch=theirs["patch_size"]),
-        expansion=theirs["intermediate_size"] / theirs["hidden_size"],
-        activation=ACTIVATIONS[theirs["hidden_act"]],
-        eps=theirs["layer_norm_eps"],
-    )
+    tower = vision(theirs, NormedStem(patch=theirs["patch_size"]))
+    expansion = theirs["intermediate_size"] / theirs["hidden_size"]
+    return replace(tower, expansion=expansion, activation=ACTIVATIONS[theirs["hidden_act"]])
 
 
 def _text(found: Found) -> TextTower.Config:
@@ -80,14 +72,12 @@ def _text(found: Found) -> TextTower.Config:
 
 
 def _read(found: Found) -> DualEncoder.Config:
-    if not found.config:
-        raise ValueError("weights of transformers' CLIP need the config.json that they came with: it says the heads")
-    embed = found.config.get("projection_dim", 512)
-    return DualEncoder.Config(vision=_vision(found), text=_text(found), embed=embed)
+    tower, words = _vision(found), _text(found)
+    return DualEncoder.Config(vision=tower, text=words, embed=found.config.get("projection_dim", 512))
 
 
 def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
-    vision, text = cfg.vision, cfg.text
+    eyes, text = cfg.vision, cfg.text
     end = text.vocab - 1 if text.end is None else text.end
     shared = {"projection_dim": cfg.embed}
     return {
@@ -101,10 +91,10 @@ def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
             "bos_token_id": None, "eos_token_id": end, "pad_token_id": end, **shared,
         },
         "vision_config": {
-            "model_type": "clip_vision_model", "hidden_size": vision.dim,
-            "intermediate_size": round(vision.expansion * vision.dim), "num_hidden_layers": vision.depth,
-            "num_attention_heads": vision.heads, "image_size": vision.image, "patch_size": vision.stem.patch,
-            "hidden_act": NAMES[vision.activation], "layer_norm_eps": vision.eps, **shared,
+            "model_type": "clip_vision_model", "hidden_size": eyes.dim,
+            "intermediate_size": round(eyes.expansion * eyes.dim), "num_hidden_layers": eyes.depth,
+            "num_attention_heads": eyes.heads, "image_size": eyes.image, "patch_size": eyes.stem.patch,
+            "hidden_act": NAMES[eyes.activation], "layer_norm_eps": eyes.eps, **shared,
         },
     }  # fmt: skip
 
