@@ -15,6 +15,9 @@ class Activation(Enum):
 
     GELU = auto()  # arXiv:1606.08415
     QUICK_GELU = auto()  # its sigmoid approximation (section 2 of the same paper), with which OpenAI's CLIP was trained
+    TANH_GELU = auto()  # its other approximation there: GPT-2, and T5 from 1.1 on
+    RELU = auto()
+    SILU = auto()  # x * sigmoid(x): LLaMA and its kin
 
     def __call__(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         match self:
@@ -22,6 +25,12 @@ class Activation(Enum):
                 return F.gelu(x)
             case Activation.QUICK_GELU:
                 return x * torch.sigmoid(1.702 * x)
+            case Activation.TANH_GELU:
+                return F.gelu(x, approximate="tanh")
+            case Activation.RELU:
+                return F.relu(x)
+            case Activation.SILU:
+                return F.silu(x)
 
 
 class MLP(nn.Module):
@@ -35,3 +44,17 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.down(self.activation(self.up(x)))
+
+
+class GatedMLP(nn.Module):
+    """What bends one linear map weighs another: GLU and its variants (arXiv:2002.05202), never with biases here."""
+
+    def __init__(self, dim: int, hidden: int, activation: Activation) -> None:
+        super().__init__()
+        self.gate = Linear(dim, hidden, bias=False)
+        self.up = Linear(dim, hidden, bias=False)
+        self.down = Linear(hidden, dim, bias=False)
+        self.activation = activation
+
+    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        return self.down(self.activation(self.gate(x)) * self.up(x))
