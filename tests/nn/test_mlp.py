@@ -6,7 +6,6 @@ from transformers.activations import ACT2FN
 
 from chiasm.nn.mlp import MLP, Activation, GatedMLP
 
-
 NAMES = {"GELU": "gelu", "QUICK_GELU": "quick_gelu", "TANH_GELU": "gelu_new", "RELU": "relu", "SILU": "silu"}
 
 
