@@ -35,7 +35,7 @@ def slow(
 @pytest.mark.parametrize("k", [1, 3, 7, 12, 50])
 def test_the_tree_equals_candidates_alone(make_scene: Callable[..., Any], k: int, first: int, smoothing: float) -> None:
     scene = make_scene(prompts=[(0,)] * 4, sharp=1.0)
-    found = rank(scene.toy, scene.seen, CANDIDATES, k=k, first=first, smoothing=smoothing)
+    found = rank(scene.toy, scene.seen, scene.text, CANDIDATES, k=k, first=first, smoothing=smoothing)
     for row, ranked in enumerate(found):
         expected = slow(scene, row, CANDIDATES, k=k, first=first, smoothing=smoothing)
         assert ranked.scores == pytest.approx([score for score, _, _ in expected], abs=1e-4)
@@ -45,18 +45,18 @@ def test_the_tree_equals_candidates_alone(make_scene: Callable[..., Any], k: int
 
 def test_a_row_alone_is_the_row_among_others(make_scene: Callable[..., Any]) -> None:
     scene = make_scene(prompts=[(0,)] * 4, sharp=3.0)
-    both = rank(scene.toy, scene.seen, CANDIDATES, k=5)
+    both = rank(scene.toy, scene.seen, scene.text, CANDIDATES, k=5)
     assert len({ranked.places for ranked in both}) > 1
     for row, ranked in enumerate(both):
-        toy, seen, _ = scene.alone(row)
-        (alone,) = rank(toy, seen, CANDIDATES, k=5)
+        toy, seen, opening = scene.alone(row)
+        (alone,) = rank(toy, seen, opening, CANDIDATES, k=5)
         assert alone.places == ranked.places
         assert alone.scores == pytest.approx(ranked.scores, abs=1e-5)
 
 
 def test_shared_beginnings_are_read_once(make_scene: Callable[..., Any]) -> None:
     scene = make_scene(prompts=[(0,)])
-    rank(scene.toy, scene.seen, CANDIDATES, k=50)
+    rank(scene.toy, scene.seen, scene.text, CANDIDATES, k=50)
     # [3] [2] [6] [8] [5] [4], then [3 4] [6 7] [8 2] [5 1] [3 5], [3 4 5] [8 2 2] [6 7 9], [8 2 2 2] [6 7 9 10]
     assert scene.toy.widths == [1, 6, 5, 3, 2]
 
@@ -64,8 +64,8 @@ def test_shared_beginnings_are_read_once(make_scene: Callable[..., Any]) -> None
 def test_nothing_to_choose_from(make_scene: Callable[..., Any]) -> None:
     scene = make_scene(prompts=[(0,)])
     with pytest.raises(ValueError, match="no candidates"):
-        rank(scene.toy, scene.seen, [], k=1)
+        rank(scene.toy, scene.seen, scene.text, [], k=1)
     with pytest.raises(ValueError, match="k is 0"):
-        rank(scene.toy, scene.seen, CANDIDATES, k=0)
-    (only,) = rank(scene.toy, scene.seen, [[3]], k=9)
+        rank(scene.toy, scene.seen, scene.text, CANDIDATES, k=0)
+    (only,) = rank(scene.toy, scene.seen, scene.text, [[3]], k=9)
     assert only.places == (0,)

@@ -5,14 +5,14 @@ second speaks pictures and strings and is what a `Predictor` or a remote server 
 it). No model lists its abilities by hand: `isinstance` tells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chiasm.core.results import Caption, Match
-from chiasm.core.types import Text
+from chiasm.core.types import Prompt, Text, Wording
 
 Picture = Any  # str | Path | PIL.Image | uint8 array [h, w, 3] | tensor [3, h, w]
 
@@ -74,23 +74,18 @@ class Continues(Protocol):
     """Continues rows of tokens, one step at a time, about what `recall` was shown."""
 
     @property
-    def start(self) -> int:
-        """The token that opens a text."""
-        ...
-
-    @property
     def end(self) -> int:
-        """The token that closes it."""
+        """The token that closes a text."""
         ...
 
-    def recall(self, seen: Float[Tensor, "b p c"]) -> State:
-        """A state with one empty row for each picture."""
+    def recall(self, seen: Float[Tensor, "b p c"]) -> Any:
+        """A `State` with one row for each picture, which has read what there is to read before the first token."""
         ...
 
     def speak(
         self, ids: Int[Tensor, "n t"], state: Any, present: Bool[Tensor, "n t"] | None = None
     ) -> tuple[Float[Tensor, "n v"], Any]:
-        """Logits of the token after `ids`, and the state that has read them.
+        """Logits of the token after `ids`, and the `State` that has read them.
 
         `present` is False on padding, which must stand on the left.
         """
@@ -98,7 +93,17 @@ class Continues(Protocol):
 
 
 @runtime_checkable
-class Speaks(Sees, Continues, Protocol):
+class Begins(Continues, Protocol):
+    """Continues from a token of its own; without one, it is what was read before that is continued."""
+
+    @property
+    def start(self) -> int:
+        """The token that opens a text."""
+        ...
+
+
+@runtime_checkable
+class Speaks(Sees, Begins, Protocol):
     """Writes about pictures."""
 
 
@@ -118,8 +123,33 @@ class Answers(Sees, Protocol):
 
     def ask(
         self, seen: Float[Tensor, "b p c"], question: Text, rows: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, "n t d"], Continues]:
+    ) -> tuple[Float[Tensor, "n t d"], Begins]:
         """States of question `i`, read beside picture `rows[i]`, and who continues about all of them."""
+        ...
+
+
+@runtime_checkable
+class Instructs(Sees, Protocol):
+    """Does what it is told about pictures, and about whatever else it has a sense for."""
+
+    @property
+    def cues(self) -> Mapping[str, str]:
+        """The words that announce what is shown, by sense; in the order that the numbers of places stand for."""
+        ...
+
+    @property
+    def wording(self) -> Wording:
+        """How it is spoken to."""
+        ...
+
+    def perceive(self, sense: str, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
+        """States of every frame, which `listen` takes, so that nothing has to be looked at twice."""
+        ...
+
+    def listen(
+        self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt
+    ) -> tuple[Float[Tensor, "b n d"], Continues]:
+        """What the language model reads for each row, and who continues it."""
         ...
 
 

@@ -1,6 +1,6 @@
 """The few values that cross every floor: what a batch is, what a loss is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -113,3 +113,64 @@ class Labelled:
 
     def to(self, device: torch.device | str) -> "Labelled":
         return Labelled(self.images.to(device), self.text.to(device), self.label.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """How a family of language models is spoken to: the tokens around a prompt, and the words around what is asked.
+
+    `start` stands before the first words, `close` behind the last ones, `end` behind what is said; None where a
+    family has none. `question` is what a question becomes.
+    """
+
+    start: int | None
+    close: int | None
+    end: int
+    pad: int
+    before: str = ""
+    after: str = ""
+    question: str = "{}"
+    longest: int = 128  # tokens of a prompt
+
+    @staticmethod
+    def place(sense: int) -> int:
+        """The number, below zero, that stands among the tokens where something is shown to that sense."""
+        return -1 - sense
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a language model is told: words, with places for what it is shown, padded on the left.
+
+    `hint` is what the Q-Formers are told of it, in their own words; None where they are told nothing.
+    """
+
+    words: Text
+    hint: Text | None = None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def to(self, device: torch.device | str) -> "Prompt":
+        return Prompt(self.words.to(device), None if self.hint is None else self.hint.to(device))
+
+
+@dataclass(frozen=True)
+class Instructed:
+    """What is shown, by sense and in the order of its places, a prompt a row, and what should be said to it.
+
+    Everything shown is a few frames long: a picture is one, a video several.
+    """
+
+    shown: Mapping[str, Float[Tensor, "_ _ ..."]]
+    prompt: Prompt
+    said: Text
+
+    @property
+    def images(self) -> Tensor:
+        """One for each row that is learned from."""
+        return self.said.ids
+
+    def to(self, device: torch.device | str) -> "Instructed":
+        shown = {sense: media.to(device) for sense, media in self.shown.items()}
+        return Instructed(shown, self.prompt.to(device), self.said.to(device))

@@ -20,3 +20,9 @@ def read(model: Continues, seen: Float[Tensor, "b p c"], prompt: Text) -> tuple[
 def opening(prompt: Text) -> Int[Tensor, "b t"]:
     """The prompt's tokens with its padding painted over, so that padding is not taken for something said."""
     return torch.where(prompt.mask, prompt.ids, prompt.ids[:, -1:])
+
+
+def alone(token: int, rows: int, device: torch.device) -> Text:
+    """Nothing but the token that opens a text, in every row."""
+    ids = torch.full((rows, 1), token, device=device)
+    return Text(ids, torch.ones_like(ids, dtype=torch.bool))

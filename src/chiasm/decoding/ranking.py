@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chiasm.core.ability import Continues
+from chiasm.core.types import Text
+from chiasm.decoding.prompt import read
 
 Words = tuple[int, ...]
 Places = dict[Words, int]  # beginnings of a row that were read: where each stands
@@ -35,13 +37,14 @@ class Ranked:
 def rank(
     model: Continues,
     seen: Float[Tensor, "b p c"],
+    opening: Text,
     candidates: Sequence[Sequence[int]],
     *,
     k: int,
     first: int = 1,
     smoothing: float = 0.0,
 ) -> list[Ranked]:
-    """For each row of `seen` the `k` candidates whose first token is the likeliest, by the score of all of it.
+    """For each row of `seen` and its opening the `k` candidates whose first token is the likeliest, by all of it.
 
     Candidates are tokens without start and end; the end counts. `first` is how often the first token of
     each does. A token's score is its log-probability, mixed by `smoothing` with the mean one of all
@@ -52,9 +55,8 @@ def rank(
     if not candidates:
         raise ValueError("there are no candidates to choose from")
     texts = [(*words, model.end) for words in candidates]
-    opened = torch.full((len(seen), 1), model.start, device=seen.device)
-    logits, state = model.speak(opened, model.recall(seen))
-    every = logits.float().log_softmax(dim=1)
+    logits, state = read(model, seen, opening)
+    every = logits.log_softmax(dim=1)
     begun = every[:, torch.tensor([text[0] for text in texts], device=seen.device)]
     kept = begun.argsort(dim=1, descending=True, stable=True)[:, :k]
     begun, mean = begun.gather(1, kept), every.mean(dim=1, keepdim=True)

@@ -17,6 +17,7 @@ from chiasm.core.results import Answer, Ranking
 from chiasm.core.types import Text
 from chiasm.data.clips import together
 from chiasm.decoding.generate import generate
+from chiasm.decoding.prompt import alone
 from chiasm.decoding.ranking import rank
 from chiasm.decoding.strategies import Beam, Greedy, Limits
 from chiasm.predictor import inputs
@@ -96,9 +97,8 @@ def _judged(module: Judges, seen: Tensor, text: Text, rows: Tensor) -> Iterator[
 
 def _written(reader: Reader, module: Answers, how: Free, seen: Tensor, text: Text, rows: Tensor) -> Iterator[Answer]:
     states, writer = module.ask(seen, text, rows)
-    opening = text.ids.new_full((len(text), 1), writer.start)
-    prompt = Text(opening, torch.ones_like(opening, dtype=torch.bool))
-    for (one,) in generate(writer, states, prompt, how.strategy, how.limits):
+    opening = alone(writer.start, len(text), states.device)
+    for (one,) in generate(writer, states, opening, how.strategy, how.limits):
         yield Answer(reader.tokenizer.decode(one.ids), one.logprob)
 
 
@@ -108,6 +108,7 @@ def _chosen(
     few = max(1, TREES // min(how.k, len(words)))
     for part in slices(len(text), few):
         states, writer = module.ask(seen, text[part], rows[part])
-        for best in rank(writer, states, words, k=how.k, first=module.first, smoothing=module.smoothing):
+        opening = alone(writer.start, len(states), states.device)
+        for best in rank(writer, states, opening, words, k=how.k, first=module.first, smoothing=module.smoothing):
             items = tuple(how.candidates[place] for place in best.places)
             yield Answer(items[0], best.logprobs[0], Ranking(items, best.places, best.scores))

@@ -1,0 +1,148 @@
+"""A language model that is shown things: vectors of media among the words of its prompt.
+
+    picture ─ encoder ─ connector ─┐
+    sound ─── encoder ─ connector ─┼─ splice ─ language model ─ what is said
+    prompt ── word vectors ────────┘
+
+BLIP-2's second stage (arXiv:2301.12597, section 3.3), InstructBLIP (arXiv:2305.06500), X-InstructBLIP
+(arXiv:2311.18799) and most that came after them. Only what is said is learned from; what the words are
+learned with besides is for a stage to say: usually the connectors alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from chiasm.core import ranks
+from chiasm.core.ability import State
+from chiasm.core.types import Instructed, Losses, Prompt, Text, Wording
+from chiasm.nn.connector import LinearConnector
+from chiasm.nn.language import Language, LanguageConfig
+from chiasm.nn.splice import places, splice
+from chiasm.objectives.language import next_token
+
+PICTURES = "image"  # the sense that the verbs about pictures use
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """The config of what turns a frame into states."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def build(self) -> nn.Module: ...
+
+
+class Sense(nn.Module):
+    """An encoder, and what makes words of its states."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        name: str
+        encoder: Encodes
+        connector: LinearConnector.Config
+        cue: str = ""  # words that announce what is shown
+
+    def __init__(self, cfg: Config, *, out: int) -> None:
+        super().__init__()
+        self.encoder = cfg.encoder.build()
+        self.connector = cfg.connector.build(cfg.encoder.dim, out)
+
+    def see(self, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
+        return self.encoder(media.flatten(0, 1)).unflatten(0, media.shape[:2])
+
+    def forward(self, states: Float[Tensor, "n f p c"], hint: Text | None) -> Float[Tensor, "n k d"]:
+        """The vectors of all frames in a row; each frame is looked at with the hint of its own row."""
+        frames = states.shape[1]
+        own = None if hint is None else Text(*(part.repeat_interleave(frames, dim=0) for part in (hint.ids, hint.mask)))
+        return self.connector(states.flatten(0, 1), own).unflatten(0, (-1, frames)).flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a language model makes of a prompt before it says anything: the first logits, and its state."""
+
+    logits: Float[Tensor, "b v"]
+    state: State
+
+
+@dataclass(frozen=True)
+class Teller:
+    """The language model as decoding asks for it; the first logits need no token, all is read."""
+
+    lm: Language
+    heard: Heard
+    end: int
+
+    def recall(self, _given: Float[Tensor, "b n d"]) -> Heard:
+        return self.heard
+
+    def speak(
+        self, ids: Int[Tensor, "n t"], state: Any, _present: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Float[Tensor, "n v"], Any]:
+        return (state.logits, state.state) if isinstance(state, Heard) else self.lm.speak(ids, state)
+
+
+class SplicedLM(nn.Module):
+    """Some senses and one language model."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        senses: tuple[Sense.Config, ...]
+        lm: LanguageConfig
+        wording: Wording
+
+        def build(self) -> "SplicedLM":
+            return SplicedLM(self)
+
+        def spoken(self, lm: LanguageConfig, wording: Wording) -> "SplicedLM.Config":
+            """The same around another language model."""
+            return replace(self, lm=lm, wording=wording)
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.senses = nn.ModuleDict({sense.name: Sense(sense, out=cfg.lm.dim) for sense in cfg.senses})
+        self.lm: Any = cfg.lm.build()
+        self.cues = {sense.name: sense.cue for sense in cfg.senses}
+        self.wording = cfg.wording
+
+    def forward(self, batch: Instructed) -> Losses:
+        perceived = {sense: self.perceive(sense, media) for sense, media in batch.shown.items()}
+        given, present = self.splice(perceived, batch.prompt)
+        states = self.lm.predict(given, present, batch.said)
+        target = batch.said.ids[batch.said.mask]
+        loss = next_token(self.lm.logits(states), target, smoothing=0.0)
+        return {"language": ranks.fair(loss, len(target))}
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
+        return self.perceive(PICTURES, images[:, None])[:, 0]
+
+    def perceive(self, sense: str, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
+        return self._sense(sense).see(media)
+
+    def listen(
+        self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt
+    ) -> tuple[Float[Tensor, "b n d"], Teller]:
+        given, present = self.splice(perceived, prompt)
+        return given, Teller(self.lm, Heard(*self.lm.listen(given, present)), self.wording.end)
+
+    def splice(
+        self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt
+    ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+        """Vectors of what is perceived among those of the prompt's words."""
+        names, words = [*self.cues], prompt.words
+        shown = dict[str, Tensor]()
+        for name, states in perceived.items():
+            sense = self._sense(name)
+            rows = places(words, names.index(name), name, len(states)).nonzero()[:, 0]
+            shown[name] = sense(states, None if prompt.hint is None else prompt.hint[rows])
+        return splice(self.lm.embed(words.ids.clamp(min=0)), words, shown, names)
+
+    def _sense(self, name: str) -> Sense:
+        if name not in self.cues:
+            raise ValueError(f"the model has no sense for {name}: it has {', '.join(self.cues)}")
+        return cast(Sense, self.senses[name])
