@@ -109,6 +109,7 @@ class SplicedLM(nn.Module):
         self.lm: Any = cfg.lm.build()
         self.cues = {sense.name: sense.cue for sense in cfg.senses}
         self.wording = cfg.wording
+        self.hinted = any(sense.connector.hinted for sense in cfg.senses)
 
     def forward(self, batch: Instructed) -> Losses:
         perceived = {sense: self.perceive(sense, media) for sense, media in batch.shown.items()}

@@ -138,6 +138,11 @@ class Instructs(Sees, Protocol):
         ...
 
     @property
+    def hinted(self) -> bool:
+        """Whether what looks at things is told what for."""
+        ...
+
+    @property
     def wording(self) -> Wording:
         """How it is spoken to."""
         ...

@@ -120,7 +120,7 @@ class Wording:
     """How a family of language models is spoken to: the tokens around a prompt, and the words around what is asked.
 
     `start` stands before the first words, `close` behind the last ones, `end` behind what is said; None where a
-    family has none. `question` is what a question becomes.
+    family has none. `question` is what a question becomes, and `turn` what is said in a conversation.
     """
 
     start: int | None
@@ -130,6 +130,7 @@ class Wording:
     before: str = ""
     after: str = ""
     question: str = "{}"
+    turn: str = "{}"
     longest: int = 128  # tokens of a prompt
 
     @staticmethod

@@ -13,12 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from chiasm.core.ability import Picture
 from chiasm.core.types import Asked, ImageText, Labelled, Text
 from chiasm.data.pairs import Pair
-from chiasm.data.text import Tokenizer, clean
+from chiasm.data.text import Tokenizer, clean, padded
 
 Batch = ImageText | Asked | Labelled
 
@@ -152,9 +151,7 @@ def _tokens(texts: Sequence[str], tokenizer: Tokenizer, longest: int) -> list[Te
 
 
 def _text(rows: Sequence[Tensor], pad: int) -> Text:
-    padded = pad_sequence([*rows], batch_first=True, padding_value=pad)
-    lengths = torch.tensor([len(row) for row in rows])
-    return Text(padded, torch.arange(padded.shape[1]) < lengths[:, None])
+    return padded([row.tolist() for row in rows], pad)
 
 
 def _identity(text: str) -> int:

@@ -86,12 +86,16 @@ class Tokenizer:
         if max_length is not None and max_length < 2:
             raise ValueError(f"max_length is {max_length}, but what opens and what ends a text alone need 2")
         words = None if max_length is None else max_length - 2
-        return self._padded([[self.start, *row[:words], self.end] for row in self._ids(texts)])
+        return padded([[self.start, *row[:words], self.end] for row in self.ids(texts)], self.pad)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The words alone, without what opens and ends a text."""
+        plain = [_whole(text) for text in texts]
+        return [row.ids for row in self._backend.encode_batch_fast(plain, add_special_tokens=False)]
 
     def prompt(self, texts: Sequence[str]) -> Text:
         """`[DEC] words`, padded on the left: the beginning of what a decoder goes on with."""
-        text = self._padded([[self.markers.dec, *row][::-1] for row in self._ids(texts)])
-        return Text(text.ids.flip(1), text.mask.flip(1))
+        return padded_left([[self.markers.dec, *row] for row in self.ids(texts)], self.pad)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The words without special tokens."""
@@ -144,15 +148,19 @@ class Tokenizer:
         """The vocabulary of the `tiny` presets: ASCII characters and some plain words, always the same."""
         return cls(_wordpiece([*SPECIAL, *ASCII, *(f"##{x}" for x in ASCII if INSIDE.match(x)), *words]))
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        plain = [_whole(text) for text in texts]
-        return [row.ids for row in self._backend.encode_batch_fast(plain, add_special_tokens=False)]
 
-    def _padded(self, rows: list[list[int]]) -> Text:
-        width = max(map(len, rows), default=0)
-        ids = torch.tensor([row + [self.pad] * (width - len(row)) for row in rows], dtype=torch.int64)
-        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        return Text(ids.view(len(rows), width), torch.arange(width) < lengths[:, None])
+def padded(rows: Sequence[Sequence[int]], pad: int) -> Text:
+    """Rows of tokens, padded on the right to the longest."""
+    width = max(map(len, rows), default=0)
+    ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], dtype=torch.int64)
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    return Text(ids.view(len(rows), width), torch.arange(width) < lengths[:, None])
+
+
+def padded_left(rows: Sequence[Sequence[int]], pad: int) -> Text:
+    """Rows of tokens, padded on the left: what is going to be continued."""
+    text = padded([row[::-1] for row in rows], pad)
+    return Text(text.ids.flip(1), text.mask.flip(1))
 
 
 def beside(folder: Path) -> Path | None:

@@ -20,6 +20,11 @@ class LinearConnector(nn.Module):
     class Config:
         eps: float = 1e-6
 
+        @property
+        def hinted(self) -> bool:
+            """Whether it reads hints."""
+            return False
+
         def build(self, dim: int, out: int) -> "LinearConnector":
             return LinearConnector(self, dim, out)
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Judges, Matches, Sees, Speaks
+from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Instructs, Judges, Matches, Sees, Speaks
 from chiasm.core.types import Text
 
 
@@ -35,13 +35,14 @@ class Fuses(Sees, Protocol):
 
 
 NEEDS: Mapping[str, tuple[type, ...]] = {  # any one of these will do
-    "caption": (Speaks,),
+    "caption": (Speaks, Instructs),
     "match": (Compares, Matches),
     "embed": (EmbedsImages, EmbedsText),
     "classify": (Compares,),
     "rerank": (Compares,),
     "features": (Sees,),
-    "answer": (Answers, Judges),
+    "answer": (Answers, Judges, Instructs),
+    "chat": (Instructs,),
 }
 
 

@@ -12,20 +12,21 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from chiasm.core.ability import Answers, Judges, Picture
+from chiasm.core.ability import Answers, Instructs, Judges, Picture
 from chiasm.core.results import Answer, Ranking
-from chiasm.core.types import Text
 from chiasm.data.clips import together
 from chiasm.decoding.generate import generate
 from chiasm.decoding.prompt import alone
-from chiasm.decoding.ranking import rank
+from chiasm.decoding.ranking import Ranked, rank
 from chiasm.decoding.strategies import Beam, Greedy, Limits
 from chiasm.predictor import inputs
 from chiasm.predictor.reader import Reader, ranked, slices
+from chiasm.predictor.telling import Begun, told
 
 TREES = 1024  # candidates of all questions that are ranked at once: each brings a row of logits
 HINT = "a row of two is a Both(left, right)"
-Ask = Callable[[Tensor, Text, Tensor], Iterator[Answer]]  # seen, questions, each one's row of seen
+Ask = Callable[[Tensor, Sequence[str], Tensor], Iterator[Answer]]  # seen, questions, each one's row of seen
+Begin = Callable[[Tensor, Sequence[str], Tensor], Begun]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Among:
 
 def answers(
     reader: Reader,
-    module: Answers | Judges,
+    module: Answers | Judges | Instructs,
     pictures: Sequence[Picture],
     questions: Sequence[str],
     how: Free | Among,
@@ -67,12 +68,14 @@ def answers(
     for rows, seen in reader.see(pictures, batch) if pairs else ():
         own = asked if len(pictures) == 1 else asked[rows]
         for part in slices(len(own), batch):
-            text = reader.read(own[part])
-            said += ask(seen, text, torch.arange(len(text), device=seen.device) % len(seen))
+            asking = own[part]
+            said += ask(seen, asking, torch.arange(len(asking), device=seen.device) % len(seen))
     return said
 
 
-def _asking(reader: Reader, module: Answers | Judges, pictures: Sequence[Picture], how: Free | Among) -> Ask:
+def _asking(
+    reader: Reader, module: Answers | Judges | Instructs, pictures: Sequence[Picture], how: Free | Among
+) -> Ask:
     """What becomes of questions that stand beside their pictures."""
     match module, how:
         case Judges(), Among():
@@ -80,35 +83,61 @@ def _asking(reader: Reader, module: Answers | Judges, pictures: Sequence[Picture
         case Judges(), Free():
             if pictures and (count := together(pictures)) != module.pictures:
                 raise ValueError(f"this model judges {module.pictures} pictures a row and was given {count}: {HINT}")
-            return partial(_judged, module)
+            return partial(_judged, reader, module)
         case Answers(), Free():
-            return partial(_written, reader, module, how)
+            return partial(_written, reader, _beside(reader, module), how)
         case Answers(), Among():
             text = reader.read(how.candidates)
             words = [ids[mask].tolist()[1:-1] for ids, mask in zip(text.ids, text.mask, strict=True)]
-            return partial(_chosen, module, how, words)
+            scored = partial(rank, first=module.first, smoothing=module.smoothing)
+            return partial(_chosen, _beside(reader, module), how, words, scored)
+        case Instructs(), Free():
+            return partial(_written, reader, _told(reader, module, together(pictures)), how)
+        case Instructs(), Among():
+            words = reader.tokenizer.ids(how.candidates)
+            return partial(_chosen, _told(reader, module, together(pictures)), how, words, rank)
 
 
-def _judged(module: Judges, seen: Tensor, text: Text, rows: Tensor) -> Iterator[Answer]:
-    for row in module.judge(seen, text, rows).float().softmax(dim=1):
+def _beside(reader: Reader, module: Answers) -> Begin:
+    """Questions are read beside what they are about."""
+
+    def begin(seen: Tensor, questions: Sequence[str], rows: Tensor) -> Begun:
+        states, writer = module.ask(seen, reader.read(questions), rows)
+        return Begun(writer, states, alone(writer.start, len(states), states.device))
+
+    return begin
+
+
+def _told(reader: Reader, module: Instructs, frames: int) -> Begin:
+    """Questions stand behind what they are about, in the words of the model's family."""
+
+    def begin(seen: Tensor, questions: Sequence[str], rows: Tensor) -> Begun:
+        return told(reader, module, seen[rows], [module.wording.question.format(text) for text in questions], frames)
+
+    return begin
+
+
+def _judged(reader: Reader, module: Judges, seen: Tensor, questions: Sequence[str], rows: Tensor) -> Iterator[Answer]:
+    for row in module.judge(seen, reader.read(questions), rows).float().softmax(dim=1):
         ranking = ranked(module.labels, row)
         yield Answer(ranking.items[0], math.log(ranking.scores[0]), ranking)
 
 
-def _written(reader: Reader, module: Answers, how: Free, seen: Tensor, text: Text, rows: Tensor) -> Iterator[Answer]:
-    states, writer = module.ask(seen, text, rows)
-    opening = alone(writer.start, len(text), states.device)
-    for (one,) in generate(writer, states, opening, how.strategy, how.limits):
+def _written(
+    reader: Reader, begin: Begin, how: Free, seen: Tensor, questions: Sequence[str], rows: Tensor
+) -> Iterator[Answer]:
+    begun = begin(seen, questions, rows)
+    for (one,) in generate(begun.model, begun.states, begun.opening, how.strategy, how.limits):
         yield Answer(reader.tokenizer.decode(one.ids), one.logprob)
 
 
 def _chosen(
-    module: Answers, how: Among, words: Sequence[Sequence[int]], seen: Tensor, text: Text, rows: Tensor
-) -> Iterator[Answer]:
+    begin: Begin, how: Among, words: Sequence[Sequence[int]], scored: Callable[..., list[Ranked]],
+    seen: Tensor, questions: Sequence[str], rows: Tensor,
+) -> Iterator[Answer]:  # fmt: skip
     few = max(1, TREES // min(how.k, len(words)))
-    for part in slices(len(text), few):
-        states, writer = module.ask(seen, text[part], rows[part])
-        opening = alone(writer.start, len(states), states.device)
-        for best in rank(writer, states, opening, words, k=how.k, first=module.first, smoothing=module.smoothing):
+    for part in slices(len(questions), few):
+        begun = begin(seen, questions[part], rows[part])
+        for best in scored(begun.model, begun.states, begun.opening, words, k=how.k):
             items = tuple(how.candidates[place] for place in best.places)
             yield Answer(items[0], best.logprobs[0], Ranking(items, best.places, best.scores))

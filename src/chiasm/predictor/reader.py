@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chiasm.core.ability import EmbedsImages, EmbedsText, Picture, Sees
+from chiasm.core.ability import EmbedsImages, EmbedsText, Instructs, Picture, Sees
 from chiasm.core.errors import AbilityError
 from chiasm.core.results import Ranking
 from chiasm.core.types import Text
 from chiasm.data.clips import apart, together
 from chiasm.data.images import ImageProcessor
+from chiasm.data.prompts import Prompter
 from chiasm.data.text import Tokenizer
 
 
@@ -23,9 +24,16 @@ class Reader:
     """
 
     def __init__(
-        self, module: nn.Module, images: ImageProcessor, words: Tokenizer | Callable[[], Tokenizer], *, longest: int
+        self,
+        module: nn.Module,
+        images: ImageProcessor,
+        words: Tokenizer | Callable[[], Tokenizer],
+        *,
+        longest: int,
+        hints: Tokenizer | None = None,
     ) -> None:
         self.module, self.images, self.words = module, images, words
+        self.hints = hints  # the Q-Formers' tokenizer, where it is another one
         self.longest = longest  # tokens of a text
         self.truncate = False  # texts that are longer
 
@@ -39,6 +47,11 @@ class Reader:
         if not isinstance(self.words, Tokenizer):
             self.words = self.words()
         return self.words
+
+    def prompter(self, module: Instructs) -> Prompter:
+        """What makes prompts for the module."""
+        hints = (self.hints or self.tokenizer) if module.hinted else None
+        return Prompter(self.tokenizer, module.wording, module.cues, hints)
 
     def see(self, pictures: Sequence[Picture], batch: int) -> Iterator[tuple[slice, Float[Tensor, "b p c"]]]:
         """The rows of a batch, and what the module makes of their pictures; no pictures are one empty batch.
@@ -61,6 +74,16 @@ class Reader:
             order = {key: place for place, key in enumerate(first)}
             again = len(first) < rows.stop - rows.start
             yield rows, seen[[order[id(picture)] for picture in pictures[rows]]] if again else seen
+
+    def perceive(self, module: Instructs, sense: str, media: Sequence[Any]) -> Float[Tensor, "n f p c"]:
+        """The states of some things that are shown to one sense; all must have as many frames."""
+        frames = [[self.images.read(one, index=i) for one in apart(thing, i)] for i, thing in enumerate(media)]
+        if len({*map(len, frames)}) > 1:
+            raise ValueError(
+                f"what is shown together has as many frames: {', '.join(str(len(each)) for each in frames)}"
+            )
+        values = self.images.normalise(torch.stack([square for each in frames for square in each]))
+        return module.perceive(sense, values.unflatten(0, (len(media), -1)).to(self.weight))
 
     def read(self, texts: Sequence[str]) -> Text:
         """Token ids; a text for which the module has no positions is an error, or is cut off if that was asked for."""

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Judges, Matches, Picture, Speaks
+from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Instructs, Judges, Matches, Picture, Speaks
 from chiasm.core.errors import AbilityError, unknown
-from chiasm.core.results import Caption, Match, Ranking
+from chiasm.core.results import Answer, Caption, Match, Ranking
 from chiasm.core.system import Config
 from chiasm.data.clips import together
 from chiasm.data.images import ImageProcessor, Resize
@@ -26,8 +26,11 @@ from chiasm.predictor.parts import longest_text
 from chiasm.predictor.reader import Reader, ranked, slices, whole
 from chiasm.predictor.search import pictures_for, texts_for
 from chiasm.predictor.states import states
+from chiasm.predictor.telling import begun, conversation, heard
 from chiasm.predictor.words import usual_tokenizer
 from chiasm.weights.folder import ModelCard
+
+Chosen = TypeVar("Chosen", bound=Greedy | Beam | Nucleus)
 
 
 class Predictor:
@@ -122,22 +125,19 @@ class Predictor:
         seed fixes every row by its number; several are one a row.
         """
         module = self.module
-        if not isinstance(module, Speaks):
+        if not isinstance(module, (Speaks, Instructs)):
             raise self._unable("caption")
-        strategies = {"greedy": Greedy(), "beam": Beam(num_beams, length_penalty), "nucleus": Nucleus(top_p)}
-        if strategy not in strategies:
-            raise unknown("strategy", strategy, strategies)
+        chosen = _strategy(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
         limits = Limits(max_new_tokens, min_new_tokens, repetition_penalty)
         given = inputs.pictures(images)
         prompts, seeds = inputs.prompts(prompt, len(given)), inputs.seeds(seed, len(given))
         said: list[list[Caption]] = []
+        how, frames = partial(generate, strategy=chosen, limits=limits), together(given.items)
         with torch.inference_mode():
             for rows, seen in self._reader.see(given.items, batch_size):
-                opening = self._reader.opening(prompts[rows], max_new_tokens)
+                ready = begun(self._reader, module, seen, prompts[rows], frames=frames, new=max_new_tokens)
                 own = None if seeds is None else seeds[rows]
-                spoken = generate(
-                    module, seen, opening, strategies[strategy], limits, returns=num_return_sequences, seeds=own
-                )
+                spoken = how(ready.model, ready.states, ready.opening, returns=num_return_sequences, seeds=own)
                 said += [[Caption(self.tokenizer.decode(one.ids), one.logprob) for one in row] for row in spoken]
         return given.answer(said) if num_return_sequences > 1 else given.answer([row[0] for row in said])
 
@@ -161,15 +161,43 @@ class Predictor:
         each row as a `Both`.
         """
         module = self.module
-        if not isinstance(module, (Answers, Judges)):
+        if not isinstance(module, (Answers, Judges, Instructs)):
             raise self._unable("answer")
-        if strategy not in (strategies := {"greedy": Greedy(), "beam": Beam(num_beams)}):
-            raise unknown("strategy", strategy, strategies)
+        chosen = _strategy(strategy, Greedy(), Beam(num_beams))
         pictures, words = inputs.pictures(images), inputs.texts(questions, what="questions")
-        how = Free(strategies[strategy], Limits(max_new_tokens)) if candidates is None else Among.of(candidates, k)
+        how = Free(chosen, Limits(max_new_tokens)) if candidates is None else Among.of(candidates, k)
         with torch.inference_mode():
             found = answers(self._reader, module, pictures.items, words.items, how, batch=batch_size)
         return inputs.Given(found, alone=pictures.alone and words.alone).answer(found)
+
+    def chat(
+        self,
+        messages: Sequence[Any],
+        *,
+        strategy: str = "greedy",
+        num_beams: int = 3,
+        top_p: float = 0.9,
+        repetition_penalty: float = 1.0,
+        length_penalty: float = 1.0,
+        max_new_tokens: int = 64,
+        seed: int | None = None,
+    ) -> Answer:
+        """What the model says next in a conversation: messages as in transformers, the user's last.
+
+        `{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "what is this?"}]}`;
+        a content may be a string too, and a type is any of the model's senses.
+        """
+        module = self.module
+        if not isinstance(module, Instructs):
+            raise self._unable("chat")
+        chosen = _strategy(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
+        limits = Limits(max_new_tokens, 0, repetition_penalty)
+        pieces, shown, asked = conversation(messages, module)
+        with torch.inference_mode():
+            perceived = {sense: self._reader.perceive(module, sense, media) for sense, media in shown.items()}
+            ready = heard(self._reader, module, perceived, [pieces], [asked])
+            ((one,),) = generate(ready.model, ready.states, ready.opening, chosen, limits, seeds=inputs.seeds(seed, 1))
+        return Answer(self.tokenizer.decode(one.ids), one.logprob)
 
     def match(self, images: Picture, texts: str | Iterable[str], *, batch_size: int = 32) -> Match:
         """How well pictures and texts fit: row by row, or one of either side with all of the other.
@@ -301,6 +329,14 @@ class Predictor:
     def _unable(self, verb: str, deed: str = "") -> AbilityError:
         others = ", ".join(able(verb))
         return AbilityError(f"{self.system}/{self.preset} has no weights to {deed or verb} with; these have: {others}")
+
+
+def _strategy(name: str, *known: Chosen) -> Chosen:
+    """One of those that are known, by the name of its type."""
+    named = {type(each).__name__.lower(): each for each in known}
+    if name not in named:
+        raise unknown("strategy", name, named)
+    return named[name]
 
 
 def _own(values: Tensor) -> Tensor:

@@ -1,0 +1,101 @@
+"""From what a model is told about pictures, or shown in the course of a conversation, to the first word of its answer.
+
+Speaks      seen ─ [DEC] prompt ─────────────── continued
+Instructs   seen, among the words of a prompt ─ continued
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chiasm.core.ability import Continues, Instructs, Speaks
+from chiasm.core.types import Text
+from chiasm.data.prompts import Piece, Said, Shown
+from chiasm.predictor.reader import Reader
+
+PICTURES = "image"  # the sense that verbs about pictures ask
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Who goes on, about what, and from which tokens."""
+
+    model: Continues
+    states: Tensor
+    opening: Text
+
+
+def begun(
+    reader: Reader, module: Speaks | Instructs, seen: Tensor, prompts: Sequence[str], *, frames: int, new: int
+) -> Begun:
+    """A prompt for each row of `seen`, and room for `new` tokens behind it."""
+    if isinstance(module, Instructs):
+        return told(reader, module, seen, prompts, frames)
+    return Begun(module, seen, reader.opening(prompts, new))
+
+
+def told(reader: Reader, module: Instructs, seen: Tensor, prompts: Sequence[str], frames: int) -> Begun:
+    """Each row's prompt stands behind the picture, or behind the frames of the video, that it is about."""
+    pieces = [reader.prompter(module).turn([PICTURES], prompt) for prompt in prompts]
+    return heard(reader, module, {PICTURES: seen.unflatten(1, (frames, -1))}, pieces, prompts)
+
+
+def heard(
+    reader: Reader, module: Instructs, perceived: Mapping[str, Tensor], pieces: Sequence[Sequence[Piece]],
+    hints: Sequence[str],
+) -> Begun:  # fmt: skip
+    """What is perceived, in its places among some pieces of a prompt for each row."""
+    prompter = reader.prompter(module)
+    prompt = prompter(pieces, hints, longest=module.wording.longest if reader.truncate else None)
+    if (width := prompt.words.ids.shape[1]) > module.wording.longest:
+        raise ValueError(
+            f"a prompt has {width} tokens, but the model takes at most {module.wording.longest}: shorten it, or have "
+            "its first words cut off (model.truncate = True, --truncate)"
+        )
+    given, writer = module.listen(perceived, prompt.to(reader.weight.device))
+    nothing = torch.empty(len(pieces), 0, dtype=torch.int64, device=given.device)
+    return Begun(writer, given, Text(nothing, nothing.bool()))
+
+
+def conversation(
+    messages: Sequence[Mapping[str, Any]], module: Instructs
+) -> tuple[list[Piece], dict[str, list[Any]], str]:
+    """The pieces of a prompt that goes on with a conversation, what is shown by sense, and what was asked last.
+
+    A message has a `role`, user or assistant, and a `content`: a string, or a list of parts such as
+    `{"type": "text", "text": ...}` and `{"type": "image", "image": ...}`, one type for each sense.
+    """
+    pieces, shown, asked = list[Piece](), dict[str, list[Any]](), ""
+    if not messages or messages[-1].get("role") != "user":
+        raise ValueError("a conversation goes on after a message of the user, and needs one at its end")
+    for number, message in enumerate(messages):
+        match message:
+            case {"role": "assistant", "content": str(text)}:
+                pieces.append(Said(text))
+            case {"role": "user", "content": content}:
+                parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+                asked = " ".join(part["text"] for part in parts if part.get("type") == "text")
+                pieces += [module.wording.before, *_parts(parts, module, shown, number), module.wording.after]
+            case _:
+                raise ValueError(f"message {number} has no role of user or assistant with a content: {message!r:.80}")
+    return pieces, shown, asked
+
+
+def _parts(
+    parts: Sequence[Mapping[str, Any]], module: Instructs, shown: dict[str, list[Any]], number: int
+) -> list[Piece]:
+    pieces = list[Piece]()
+    for part in parts:
+        match part:
+            case {"type": "text", "text": str(text)}:
+                pieces.append(module.wording.turn.format(text))
+            case {"type": str(sense), **rest} if sense in module.cues and sense in rest:
+                pieces.append(Shown(sense))
+                shown.setdefault(sense, []).append(rest[sense])
+            case _:
+                kinds = ", ".join(["text", *module.cues])
+                raise ValueError(f"message {number} has a part of another kind than {kinds}: {part!r:.80}")
+    return pieces
