@@ -24,6 +24,9 @@ class Batch:
     images: Tensor
     target: Tensor
 
+    def __len__(self) -> int:
+        return len(self.images)
+
     def to(self, device: torch.device | str) -> "Batch":
         return Batch(self.images.to(device), self.target.to(device))
 

@@ -13,7 +13,7 @@ from torch import nn
 from chiasm.training.freeze import groups
 from chiasm.training.loop import DivergedError
 from chiasm.training.optim import Schedule
-from chiasm.training.run import Run, Step
+from chiasm.training.run import Brought, Run, Step
 from chiasm.training.train import train
 from chiasm.weights.folder import last_finished, load_model, read_tensors
 from chiasm.weights.state import state
@@ -221,3 +221,28 @@ def test_a_loss_that_is_no_number_stops_the_run(parts: ModuleType, tmp_path: Pat
 def test_runs_that_make_no_sense(parts: ModuleType, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parts.run(**changes)
+
+
+def test_what_is_brought_comes_from_a_module_or_from_a_run_before(parts: ModuleType, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    given = parts.Net.Config().build()
+    later = parts.run(
+        name="later", stage=replace(parts.STAGE, name="later", train={"scale": 1.0}),
+        brought={"tower": Brought(given, "tower"), "head": Brought("fit", "head")},
+    )  # fmt: skip
+    first = parts.run()
+    after = state(train([first, later], tmp_path))
+    learned = state(load_model(tmp_path / "1-fit" / "model")[0])
+    assert torch.equal(after["head.weight"], learned["head.weight"])
+    assert torch.equal(after["tower.0.weight"], given.tower[0].weight)
+    assert not torch.equal(after["tower.2.weight"], learned["tower.2.weight"])
+    assert torch.equal(state(train([first, later], tmp_path))["scale"], after["scale"])
+    with torch.no_grad():
+        given.tower[0].weight.add_(1.0)
+    with pytest.raises(ValueError, match="begun with other options: brought"):
+        train([first, later], tmp_path)
+
+
+def test_a_run_that_nobody_did_brings_nothing(parts: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="by run 'nobody', but no run before it has that name"):
+        train([parts.run(brought={"head": Brought("nobody")})], tmp_path)

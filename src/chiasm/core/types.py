@@ -84,6 +84,9 @@ class ImageText:
     text: Text
     identity: Int[Tensor, " b"]
 
+    def __len__(self) -> int:
+        return len(self.images)
+
     def to(self, device: torch.device | str) -> "ImageText":
         return ImageText(self.images.to(device), self.text.to(device), self.identity.to(device))
 
@@ -98,6 +101,9 @@ class Asked:
     rows: Int[Tensor, " n"]
     weights: Float[Tensor, " n"]
 
+    def __len__(self) -> int:
+        return len(self.images)
+
     def to(self, device: torch.device | str) -> "Asked":
         texts = self.question.to(device), self.answers.to(device)
         return Asked(self.images.to(device), *texts, self.rows.to(device), self.weights.to(device))
@@ -110,6 +116,9 @@ class Labelled:
     images: Float[Tensor, "b k 3 h w"]
     text: Text
     label: Int[Tensor, " b"]
+
+    def __len__(self) -> int:
+        return len(self.images)
 
     def to(self, device: torch.device | str) -> "Labelled":
         return Labelled(self.images.to(device), self.text.to(device), self.label.to(device))
@@ -167,10 +176,8 @@ class Instructed:
     prompt: Prompt
     said: Text
 
-    @property
-    def images(self) -> Tensor:
-        """One for each row that is learned from."""
-        return self.said.ids
+    def __len__(self) -> int:
+        return len(self.prompt)
 
     def to(self, device: torch.device | str) -> "Instructed":
         shown = {sense: media.to(device) for sense, media in self.shown.items()}

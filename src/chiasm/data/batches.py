@@ -3,11 +3,14 @@
 Captions     picture, text                      ─ ImageText   align, match, describe
 Questions    picture, question, right answers   ─ Asked       answer
 Labels       one picture or two, text, label    ─ Labelled    judge
+
+and, for models that are told what to do, `data/instructions.py`.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chiasm.core.ability import Picture
-from chiasm.core.types import Asked, ImageText, Labelled, Text
+from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Text
 from chiasm.data.pairs import Pair
 from chiasm.data.text import Tokenizer, clean, padded
 
-Batch = ImageText | Asked | Labelled
+Batch = ImageText | Asked | Labelled | Instructed
 
 
 @runtime_checkable
@@ -36,6 +39,15 @@ class Form(Protocol):
 
     def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], pad: int) -> Batch:
         """Rows put together; `pad` fills up texts."""
+        ...
+
+
+@runtime_checkable
+class Varies(Protocol):
+    """A form that makes something else of a row in every epoch."""
+
+    def vary(self, words: Any, rng: Random) -> Any:
+        """What `batch` takes, of what `read` found."""
         ...
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from chiasm.core import ranks
 from chiasm.core.errors import MediaError
 from chiasm.data.augment import Augment
-from chiasm.data.batches import CAPTIONS, Batch, Form
+from chiasm.data.batches import CAPTIONS, Batch, Form, Varies
 from chiasm.data.images import ImageProcessor
 from chiasm.data.order import Ordered, Rows, order, shuffled
 from chiasm.data.pairs import Pair, Source, Unread
@@ -166,7 +166,12 @@ class PairLoader:
     def _collate(self, rows: Sequence[tuple[int, _Row]]) -> Batch:
         squares = torch.stack([self._view(epoch, row) for epoch, row in rows])
         images = self.images.normalise(squares.flatten(0, 1)).view(squares.shape)
-        return self.form.batch(images, [row.words for _, row in rows], self.tokenizer.pad)
+        return self.form.batch(images, [self._words(epoch, row) for epoch, row in rows], self.tokenizer.pad)
+
+    def _words(self, epoch: int, row: _Row) -> Any:
+        if not isinstance(self.form, Varies):
+            return row.words
+        return self.form.vary(row.words, chance("words", self.seed, epoch, row.id))
 
     def _view(self, epoch: int, row: _Row) -> Tensor:
         if self.augment is None:

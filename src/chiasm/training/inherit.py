@@ -1,7 +1,7 @@
 """Begin where another model ended: `Stage.inherit`, our path -> the path there."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,13 @@ def inherit(model: nn.Module, previous: nn.Module | None, stage: Stage) -> None:
         return
     if previous is None:
         raise ValueError(f"stage {stage.name!r} inherits from the stage before it, but there is no model to start from")
-    values, anew = _taken(model, previous, stage)
+    take(model, previous, stage.inherit, by=f"stage {stage.name!r}")
+
+
+@torch.no_grad()
+def take(model: nn.Module, previous: nn.Module, paths: Mapping[str, str], *, by: str) -> None:
+    """The same with any model and any paths; `by` says on whose behalf."""
+    values, anew = _taken(model, previous, paths, by)
     own = model.state_dict()
     for name, value in values.items():
         own[name].copy_(value)
@@ -36,12 +42,14 @@ def inherit(model: nn.Module, previous: nn.Module | None, stage: Stage) -> None:
             raise ValueError(f"{name} is tied, but the previous model has several tensors for it")
 
 
-def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> tuple[dict[str, Tensor], list[Restarts]]:
+def _taken(
+    model: nn.Module, previous: nn.Module, paths: Mapping[str, str], by: str
+) -> tuple[dict[str, Tensor], list[Restarts]]:
     """What each of our tensors becomes, in its shape, and the parts for which there is nothing."""
     own, given = model.state_dict(), previous.state_dict()
     names: dict[str, str] = {}
-    for ours, theirs in stage.inherit.items():
-        names |= _below(ours, theirs, own, given, stage)
+    for ours, theirs in paths.items():
+        names |= _below(ours, theirs, own, given, by)
     anew: list[Restarts] = []
     for path, part in model.named_modules():
         below = [name for name in names if name.startswith(f"{path}.")]
@@ -49,12 +57,12 @@ def _taken(model: nn.Module, previous: nn.Module, stage: Stage) -> tuple[dict[st
             anew.append(part)
             names = {name: source for name, source in names.items() if name not in below}
     if lacking := [source for source in names.values() if source not in given]:
-        raise ValueError(f"stage {stage.name!r} inherits {', '.join(lacking)}, which the previous model does not have")
+        raise ValueError(f"{by} inherits {', '.join(lacking)}, which the previous model does not have")
     values = {name: _fitted(model, name, own[name], given[source]) for name, source in names.items()}
     for name, value in values.items():
         if own[name].shape != value.shape:
             raise ValueError(
-                f"stage {stage.name!r} inherits {name} of shape {tuple(own[name].shape)} "
+                f"{by} inherits {name} of shape {tuple(own[name].shape)} "
                 f"from {names[name]} of shape {tuple(value.shape)}"
             )
     return values, anew
@@ -67,12 +75,12 @@ def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
     return owner.adapted(leaf, value) if value.shape != own.shape and isinstance(owner, Adapts) else value
 
 
-def _below(ours: str, theirs: str, own: Iterable[str], given: Iterable[str], stage: Stage) -> dict[str, str]:
+def _below(ours: str, theirs: str, own: Iterable[str], given: Iterable[str], by: str) -> dict[str, str]:
     """Our names at `ours` or under it, each with its name there."""
     pattern = re.escape(ours).replace(r"\*", "([^.]*)") + r"(\..*)?" if ours else r"(.*)"
     found = {name: match.groups("") for name in own if (match := re.fullmatch(pattern, name))}
     if not found:
-        raise unknown(f"path to inherit in stage {stage.name!r}", ours, {name.partition(".")[0] for name in own})
+        raise unknown(f"path to inherit in {by}", ours, {name.partition(".")[0] for name in own})
     if LAST in theirs:
         later = _count(theirs.partition(LAST)[0], given) - _count(ours.partition("*")[0], own)
         found = {name: (str(int(star) + later), *rest) for name, (star, *rest) in found.items()}

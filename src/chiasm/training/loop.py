@@ -124,7 +124,7 @@ class _Loop:
             losses = self._losses(batch) / self.run.accumulate
             (losses * self.weights).sum().backward()
             found += losses.detach()
-            pictures += len(batch.images)
+            pictures += len(batch)
         found = average(self.learns, found)
         norm = clip(self.learns, limit=self.run.clip)
         values = torch.cat([found, (found * self.weights).sum()[None], norm[None]]).tolist()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from chiasm.core.stage import Stage
 from chiasm.core.system import Config
@@ -18,8 +18,7 @@ from chiasm.weights.folder import ModelCard, Tokenizer
 class Batch(Protocol):
     """What a graph's `forward` takes."""
 
-    @property
-    def images(self) -> Tensor: ...
+    def __len__(self) -> int: ...
 
     def to(self, device: torch.device | str) -> "Batch": ...
 
@@ -39,13 +38,22 @@ class Loader(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Brought:
+    """What lies at a path of a model, or of the outcome of an earlier run, which is told by its name."""
+
+    source: nn.Module | str
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """Everything that a launch needs and nothing that belongs to the method.
 
     The names of `about` and what they hold (JSON) tell apart what no other field does: the data's
     fingerprint, a recipe's options. `best` names the metric of `validate` that decides which weights
     are kept, larger being better; "" keeps the last. Every process is asked to `validate`, and the mean counts.
-    The stage inherits from `start`, or, where that is None, from the run before.
+    The stage inherits from `start`, or, where that is None, from the run before; what it does not inherit may be
+    `brought` to a path of ours: a language model, a vision tower.
     With an `adapter` the stage's modules learn by what it puts into them, and the outcome is as plain as without.
     """
 
@@ -74,6 +82,7 @@ class Run:
     adapter: Adapter | None = None
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
     start: nn.Module | None = None
+    brought: Mapping[str, Brought] = field(default_factory=dict[str, Brought])
 
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "checkpoint_every"):

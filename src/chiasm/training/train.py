@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,9 +17,9 @@ from chiasm.core.config import to_json
 from chiasm.core.files import differing, read_record, write_atomic
 from chiasm.core.stage import Stage
 from chiasm.training.checkpoint import check
-from chiasm.training.inherit import inherit
+from chiasm.training.inherit import inherit, take
 from chiasm.training.loop import CHECKPOINTS, fit
-from chiasm.training.run import Run, Step
+from chiasm.training.run import Brought, Run, Step
 from chiasm.training.together import own
 from chiasm.weights.folder import DONE, MODEL, load_model
 from chiasm.weights.state import state
@@ -41,26 +41,46 @@ def train(
     are an error. The first run inherits from `start`, every later one from the run before. Processes
     that torchrun started call it together, each on its own device, inside of `together()`.
     """
-    previous, device = start, own(torch.device(device))
+    previous, device, outcomes = start, own(torch.device(device)), dict[str, nn.Module]()
+    wanted = {brought.source for run in runs for brought in run.brought.values()}
     for number, run in enumerate(runs, start=1):
         place = folder / f"{number}-{run.name}"
         previous = previous if run.start is None else run.start
-        asked = _agreed_options(run, previous)
+        parts = _Parts(previous, {path: _found(each, outcomes, run.name) for path, each in run.brought.items()})
+        asked = _agreed_options(run, parts)
         if not ranks.told(ranks.rank() == 0 and _claim(place, number, run.name, asked)):
-            _do(run, place, previous, device=device, on_step=on_step)
+            _do(run, place, parts, device=device, on_step=on_step)
         previous = _outcome(run, place, device)
+        if run.name in wanted:
+            outcomes[run.name] = previous
     if previous is None:
         raise ValueError(f"there are no runs to do in {folder}")
     return previous
 
 
-def _do(
-    run: Run, place: Path, previous: nn.Module | None, *, device: torch.device, on_step: Callable[[Step], None] | None
-) -> None:
+class _Parts(NamedTuple):
+    """What a run begins with: the model before it, and what is brought to paths of its own."""
+
+    previous: nn.Module | None
+    brought: Mapping[str, nn.Module]
+
+
+def _found(brought: Brought, outcomes: Mapping[str, nn.Module], name: str) -> nn.Module:
+    source = outcomes.get(brought.source) if isinstance(brought.source, str) else brought.source
+    if source is None:
+        raise ValueError(
+            f"run {name!r} is brought something by run {brought.source!r}, but no run before it has that name"
+        )
+    return source.get_submodule(brought.path)
+
+
+def _do(run: Run, place: Path, parts: _Parts, *, device: torch.device, on_step: Callable[[Step], None] | None) -> None:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         model = run.model.build()
-        inherit(model, previous, run.stage)
+        inherit(model, parts.previous, run.stage)
+        for path, part in parts.brought.items():
+            take(model, part, {path: ""}, by=f"run {run.name!r}")
         if run.adapter is not None:
             run.adapter.add(model)
         fit(run, model.to(device), place, on_step=on_step)
@@ -79,9 +99,9 @@ def _outcome(run: Run, place: Path, device: torch.device) -> nn.Module:
     return model
 
 
-def _agreed_options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
+def _agreed_options(run: Run, parts: _Parts) -> dict[str, Any]:
     """What is asked for, by all processes."""
-    asked: dict[str, Any] = json.loads(json.dumps(_options(run, previous)))
+    asked: dict[str, Any] = json.loads(json.dumps(_options(run, parts)))
     if changed := differing(ranks.told(asked), asked):
         told = ", ".join(f"{name} is {was} there and {now} here" for name, was, now in changed)
         raise ValueError(f"process 0 was asked for something else than process {ranks.rank()}: {told}")
@@ -102,7 +122,7 @@ def _claim(place: Path, number: int, name: str, asked: Mapping[str, Any]) -> boo
     return (place / DONE).is_file()
 
 
-def _options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
+def _options(run: Run, parts: _Parts) -> dict[str, Any]:
     """All that decides the outcome, as JSON; `checkpoint_every` does not."""
     plain = ("name", "system", "preset", "steps", "lr", "min_lr", "warmup", "weight_decay", "betas", "clip")
     rest = ("accumulate", "seed", "validate_every", "best")
@@ -115,7 +135,8 @@ def _options(run: Run, previous: nn.Module | None) -> dict[str, Any]:
         "pixels": to_json(run.pixels),
         "about": dict(run.about),
         "adapter": None if run.adapter is None else to_json(run.adapter),
-        "start": check(previous) if run.stage.inherit and previous is not None else "",
+        "start": check(parts.previous) if run.stage.inherit and parts.previous is not None else "",
+        "brought": {path: check(part) for path, part in parts.brought.items()},
     }
 
 

@@ -1,0 +1,96 @@
+"""Things to do about pictures, and what should be said: rows for a language model that is shown them.
+
+    picture, text                  a short caption:                                        a red star
+    picture, question, answers     Question: what colour is the star? Short answer:        red
+
+What to do is said in one of several templates, drawn anew in every epoch; so is the answer, by how many
+people gave it (InstructBLIP, arXiv:2305.06500, section 2.1).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from chiasm.core.ability import Picture
+from chiasm.core.types import Instructed
+from chiasm.data.batches import asked
+from chiasm.data.pairs import Pair
+from chiasm.data.prompts import Prompter
+from chiasm.data.text import Tokenizer, clean
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """A picture, an instruction, and what should be said to it.
+
+    A pair with the tags `question` and `answers` is asked in one of the `ask` templates, in which {} is the
+    question; any other is described in one of `describe`. Lengths count tokens; of an instruction that is
+    too long the first words go.
+    """
+
+    prompter: Prompter
+    describe: tuple[str, ...] = ("",)
+    ask: tuple[str, ...] = ("{}",)
+    sense: str = "image"
+    longest: int = 128
+    longest_said: int = 256
+
+    def pictures(self, pair: Pair) -> Sequence[Picture]:
+        return [pair.image]
+
+    def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
+        return [_task(pair) for pair in pairs]
+
+    def vary(self, words: tuple[str | None, Mapping[str, float]], rng: Random) -> tuple[str, str]:
+        """An instruction and what should be said, for one epoch."""
+        question, said = words
+        template = rng.choice(self.describe if question is None else self.ask)
+        (answer,) = rng.choices([*said], [*said.values()])
+        return template if question is None else template.format(question), answer
+
+    def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], _pad: int) -> Instructed:
+        instructions = [instruction for instruction, _ in words]
+        rows = [self.prompter.turn([self.sense], instruction) for instruction in instructions]
+        prompt = self.prompter(rows, instructions, longest=self.longest)
+        return Instructed(
+            {self.sense: images}, prompt, self.prompter.said([said for _, said in words], longest=self.longest_said)
+        )
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """A picture, the beginning of its text, and how it goes on: the prefix language modelling of BLIP-2's second stage.
+
+    The text is cut between two words, anew in every epoch and each place as likely as any other, so that both
+    parts have at least one (arXiv:2301.12597, section 3.3); a text of one word is all said.
+    """
+
+    prompter: Prompter
+    sense: str = "image"
+    longest: int = 32
+
+    def pictures(self, pair: Pair) -> Sequence[Picture]:
+        return [pair.image]
+
+    def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
+        return [clean(pair.text).split() or "no text" for pair in pairs]
+
+    def vary(self, words: Sequence[str], rng: Random) -> tuple[str, str]:
+        """The two parts, for one epoch."""
+        cut = rng.randint(1, len(words) - 1) if len(words) > 1 else 0
+        return " ".join(words[:cut]), " ".join(words[cut:])
+
+    def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], pad: int) -> Instructed:
+        return Instructions(self.prompter, sense=self.sense, longest=self.longest).batch(images, words, pad)
+
+
+def _task(pair: Pair) -> Any:
+    """A question or None, and what may be said with how often; or the reason why there is nothing."""
+    if pair.tags.get("answers"):
+        return asked(pair)
+    text = clean(pair.text)
+    return (None, {text: 1.0}) if text else "no text"
