@@ -37,7 +37,7 @@ class Loader(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Brought:
     """What lies at a path of a model, or of the outcome of an earlier run, which is told by its name."""
 
