@@ -2,25 +2,32 @@
 
 import pytest
 import torch
-from transformers import BlipVisionConfig, BlipVisionModel, CLIPVisionConfig, CLIPVisionModel
+from transformers import (
+    Blip2VisionConfig,
+    Blip2VisionModel,
+    BlipVisionConfig,
+    BlipVisionModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+)
 
-from chiasm.nn.vit import ConvStem, NormedStem, PatchStem, ViT
+from chiasm.nn.vit import Bare, ConvStem, NormedStem, PatchStem, ViT, clip_l14, eva_g14
 
 CFG = ViT.Config(dim=24, depth=3, heads=3, image=20, stem=PatchStem(patch=5))
 
 
-def _copied(theirs: BlipVisionModel) -> ViT:
+def _copied(theirs: BlipVisionModel | Blip2VisionModel, cfg: ViT.Config) -> ViT:
     """Ours with their weights, written out by hand: the oracle's names, not our loader's."""
-    ours, state = CFG.build().eval(), theirs.state_dict()
+    ours, state = cfg.build().eval(), theirs.state_dict()
     mine = {
         "first": state["embeddings.class_embedding"],
         "position": state["embeddings.position_embedding"],
         "stem.weight": state["embeddings.patch_embedding.weight"],
         "stem.bias": state["embeddings.patch_embedding.bias"],
-        "norm.weight": state["post_layernorm.weight"],
-        "norm.bias": state["post_layernorm.bias"],
     }
-    for i in range(CFG.depth):
+    if not isinstance(cfg.end, Bare):
+        mine |= {f"norm.{kind}": state[f"post_layernorm.{kind}"] for kind in ("weight", "bias")}
+    for i in range(cfg.depth):
         us, them = f"layers.{i}.", f"encoder.layers.{i}."
         for kind in ("weight", "bias"):
             q, k, v = state[f"{them}self_attn.qkv.{kind}"].chunk(3)
@@ -51,7 +58,37 @@ def test_states_agree_with_transformers() -> None:
     for weight in theirs.parameters():
         weight.add_(0.1 * torch.randn_like(weight))
     images = torch.randn(2, 3, 20, 20)
-    torch.testing.assert_close(_copied(theirs)(images), theirs(images).last_hidden_state, rtol=1e-4, atol=1e-5)
+    expected = theirs(images).last_hidden_state
+    torch.testing.assert_close(_copied(theirs, CFG)(images), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_bare_tower_is_blip_2_s_before_the_norm_of_its_reader() -> None:
+    """Heads of 11, an MLP that is no multiple of the stream, and a norm afterwards that is not the tower's."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 22, "intermediate_size": 35, "num_attention_heads": 2, "num_hidden_layers": 3}
+    theirs = Blip2VisionModel(Blip2VisionConfig(**sizes, image_size=20, patch_size=5)).eval()
+    for weight in theirs.parameters():
+        weight.add_(0.1 * torch.randn_like(weight))
+    cfg = ViT.Config(dim=22, depth=3, heads=2, image=20, stem=PatchStem(patch=5), expansion=35 / 22, end=Bare())
+    ours, images = _copied(theirs, cfg), torch.randn(2, 3, 20, 20)
+    seen, expected = ours(images), theirs(images).last_hidden_state
+    torch.testing.assert_close(theirs.post_layernorm(seen), expected, rtol=1e-4, atol=1e-5)
+    assert not [name for name in ours.state_dict() if name.startswith("norm.")]
+    for layer in ours.layers:  # a bias of the keys, which the published towers do not have, changes nothing
+        layer.attend.k.bias.add_(torch.randn(22))
+    torch.testing.assert_close(ours(images), seen, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("cfg", "millions"), [(eva_g14(), 985.9), (clip_l14(), 290.6)])
+def test_towers_of_blip_2_have_the_published_sizes(cfg: ViT.Config, millions: float) -> None:
+    """As LAVIS counts them: no bias on the keys of EVA's; all tokens are read, 257 at 224 pixels."""
+    with torch.device("meta"):
+        model = cfg.build()
+    count = sum(weight.numel() for weight in model.parameters())
+    own = cfg.depth * cfg.dim if isinstance(cfg.stem, PatchStem) else 0
+    assert (count - own) / 1e6 == pytest.approx(millions, abs=0.1)
+    assert model.position.shape[1] == 257
 
 
 def test_a_stem_of_convolutions_has_the_same_patches() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,6 +31,32 @@ from chiasm.nn.reading import ONE, OnePicture, TwoPictures
 Memory = tuple[KV | None, ...]  # a picture's keys and values, for each layer that reads
 
 
+@runtime_checkable
+class LayerConfig(Protocol):
+    """What a `BertLayer` has to know of the stack that it stands in."""
+
+    @property
+    def image_dim(self) -> int: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def reads(self) -> tuple[int, ...]: ...
+
+    @property
+    def reading(self) -> OnePicture | TwoPictures: ...
+
+    @property
+    def dropout(self) -> float: ...
+
+    @property
+    def eps(self) -> float: ...
+
+
 class BertEmbedding(nn.Module):
     """Word plus learned position, normalised; no token types, as in BLIP."""
 
@@ -47,7 +74,7 @@ class BertEmbedding(nn.Module):
 class BertLayer(nn.Module):
     """Attend to the words, read the picture if there is one, think."""
 
-    def __init__(self, cfg: "Bert.Config", layer: int) -> None:
+    def __init__(self, cfg: LayerConfig, layer: int) -> None:
         super().__init__()
         attention = partial(Attention, cfg.dim, cfg.heads, dropout=cfg.dropout)
         self.attend = PostNorm(attention(), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
@@ -74,13 +101,18 @@ class BertLayer(nn.Module):
         image: KV | None,
         packing: Packing | None = None,
     ) -> Float[Tensor, "b n d"]:
-        x = self.attend(x, words, mask, packing)
-        if self.read is not None and image is not None:
-            if packing is not None and image.k.shape[0] > 1:
-                x = self.read(x, image, image.mask, packing)
-            else:  # rows that share a picture read it side by side, as one longer row; len() could not be traced
-                x = self.read(x.reshape(image.k.shape[0], -1, x.shape[-1]), image, image.mask).view_as(x)
-        return self.think(x)
+        return self.think(self.look(self.attend(x, words, mask, packing), image, packing))
+
+    def look(
+        self, x: Float[Tensor, "b n d"], image: KV | None, packing: Packing | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """What has read the picture, if there is one and this layer reads."""
+        if self.read is None or image is None:
+            return x
+        if packing is not None and image.k.shape[0] > 1:
+            return self.read(x, image, image.mask, packing)
+        # rows that share a picture read it side by side, as one longer row; len() could not be traced
+        return self.read(x.reshape(image.k.shape[0], -1, x.shape[-1]), image, image.mask).view_as(x)
 
 
 class Bert(nn.Module):
@@ -137,7 +169,7 @@ class Bert(nn.Module):
 
     def begin(self, text: Text) -> Float[Tensor, "b t d"]:
         """States of all words below the first layer that reads: in ALBEF, what a text says by itself."""
-        x = self.embed(text.ids, self._positions(text.ids))
+        x = self.embed(text.ids, numbered(text.ids, 0, self.max_len))
         return self._through(x, text.mask, [(layer, None) for layer in islice(self.layers, self.below)])
 
     def finish(
@@ -158,17 +190,13 @@ class Bert(nn.Module):
         self, ids: Int[Tensor, "n t"], cache: Cache, present: Bool[Tensor, "n t"] | None = None
     ) -> tuple[Float[Tensor, "n t d"], Cache]:
         """States of new words that see themselves and what came before, and the cache that includes them."""
-        known = cache.past[0]
-        before = 0 if known is None else known.k.shape[2]
-        seen = _extend(cache.present, present, ids, before)
-        counted = self._positions(ids, before)
-        x = self.embed(ids, counted if seen is None else _counted(seen)[:, before:])
-        mask, past = causal(ids.shape[1], before, seen, ids.device), list[KV | None]()
+        step, past = Step.of(ids, cache, present, longest=self.max_len), list[KV | None]()
+        x = self.embed(ids, step.positions)
         for layer, old, image in zip(self.layers, cache.past, cache.image, strict=True):
             words = layer.remember(x, old)
-            x = layer(x, words, mask, image)
+            x = layer(x, words, step.mask, image)
             past.append(words)
-        return x, Cache(tuple(past), cache.image, seen, cache.k)
+        return x, replace(cache, past=tuple(past), present=step.present)
 
     def blank(self, memory: Memory) -> Cache:
         """A cache that knows pictures and no words yet."""
@@ -177,13 +205,8 @@ class Bert(nn.Module):
     def _through(
         self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"], layers: Iterable[tuple[BertLayer, KV | None]]
     ) -> Float[Tensor, "b t d"]:
-        """States after some layers, in which every word sees all words of its text.
-
-        Padding is left out, but not of what learns: a step's shapes, and with them its dropout, stay as they are.
-        A graph that is traced has to do for any mask.
-        """
-        whole = self.training or torch.compiler.is_compiling() or bool(mask.all())
-        packing = None if whole else Packing.of(mask)
+        """States after some layers, in which every word sees all words of its text."""
+        packing = without_padding(mask, self)
         x = x if packing is None else packing.pack(x)
         for layer, image in layers:
             x = layer(x, layer.remember(x, packing=packing), mask[:, None, None], image, packing)
@@ -195,10 +218,38 @@ class Bert(nn.Module):
     def _blank(self) -> Memory:
         return (None,) * len(self.layers)
 
-    def _positions(self, ids: Int[Tensor, "b t"], before: int = 0) -> Int[Tensor, "1 t"]:
-        if (longest := before + ids.shape[1]) > self.max_len:
-            raise ValueError(f"a text of {longest} tokens for a model of at most {self.max_len}")
-        return torch.arange(before, longest, device=ids.device)[None]
+
+class Step(NamedTuple):
+    """Where new words stand after those of a cache, what they may look at, and who is present by now."""
+
+    positions: Int[Tensor, "#n t"]
+    mask: Bool[Tensor, "#n 1 t u"] | None
+    present: Bool[Tensor, "n u"] | None
+
+    @staticmethod
+    def of(ids: Int[Tensor, "n t"], cache: Cache, present: Bool[Tensor, "n t"] | None, *, longest: int) -> "Step":
+        known = cache.past[0]
+        before = 0 if known is None else known.k.shape[2]
+        seen = _extend(cache.present, present, ids, before)
+        positions = numbered(ids, before, longest)
+        counted = positions if seen is None else _counted(seen)[:, before:]
+        return Step(counted, causal(ids.shape[1], before, seen, ids.device), seen)
+
+
+def numbered(ids: Int[Tensor, "b t"], before: int, longest: int) -> Int[Tensor, "1 t"]:
+    """The positions of new words, if a text may be as long as that."""
+    if (count := before + ids.shape[1]) > longest:
+        raise ValueError(f"a text of {count} tokens for a model of at most {longest}")
+    return torch.arange(before, count, device=ids.device)[None]
+
+
+def without_padding(mask: Bool[Tensor, "b t"], part: nn.Module) -> Packing | None:
+    """How to leave padding out, but not of what learns: a step's shapes, and with them its dropout, stay as they are.
+
+    A graph that is traced has to do for any mask.
+    """
+    whole = part.training or torch.compiler.is_compiling() or bool(mask.all())
+    return None if whole else Packing.of(mask)
 
 
 def causal(

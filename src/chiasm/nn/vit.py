@@ -2,7 +2,8 @@
 
 picture ─ stem ─ [class | patches] + position ─ (norm ─ attend ─ + ─ norm ─ MLP ─ +) x depth ─ norm
 
-CLIP's has one more norm before the first layer, which belongs to its stem.
+CLIP's has one more norm before the first layer, which belongs to its stem. Where another model reads the states of
+a layer before the last (BLIP-2), the norm at the end is that model's own, and the tower is `Bare`.
 """
 
 import math
@@ -56,8 +57,27 @@ class ConvStem:
         return nn.Sequential(*layers, _he(Conv2d(self.widths[-1], dim, 1)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Normed:
+    """All tokens pass a norm at the end."""
+
+    def build(self, dim: int, eps: float) -> nn.Module:
+        return nn.LayerNorm(dim, eps=eps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bare:
+    """They do not: whoever reads them brings a norm."""
+
+    def build(self, _dim: int, _eps: float) -> nn.Module:
+        return nn.Identity()
+
+
+NORMED = Normed()
+
+
 class ViT(nn.Module):
-    """A plain vision transformer with a class token and a final norm on all tokens."""
+    """A plain vision transformer with a class token."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -69,6 +89,7 @@ class ViT(nn.Module):
         expansion: float = 4.0  # width of the MLP over that of the stream
         activation: Activation = Activation.GELU
         drop_path: float = 0.0
+        end: Normed | Bare = NORMED
         eps: float = 1e-6
         std: float = 0.02
 
@@ -92,7 +113,7 @@ class ViT(nn.Module):
         self.enter = nn.LayerNorm(cfg.dim, eps=cfg.eps) if isinstance(cfg.stem, NormedStem) else nn.Identity()
         rates = [cfg.drop_path * i / max(1, cfg.depth - 1) for i in range(cfg.depth)]
         self.layers = Stack[PreNormLayer](_layer(cfg, rate) for rate in rates)
-        self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
+        self.norm = cfg.end.build(cfg.dim, cfg.eps)
         normal(self.layers, std=cfg.std)
         for free in (self.first, self.position):
             nn.init.trunc_normal_(free, std=max(0.02, 0.3 * cfg.std))
@@ -111,6 +132,24 @@ class ViT(nn.Module):
     def adapted(self, name: str, value: Tensor) -> Tensor:
         """Position embeddings of another picture size, resized to ours; the class token keeps its own."""
         return _resized(value, self.position.shape[1]) if name == "position" else value
+
+
+def eva_g14(*, image: int = 224) -> ViT.Config:
+    """EVA-CLIP's ViT-g/14 without its last layer (arXiv:2211.07636), as BLIP-2 reads it: 986 M parameters.
+
+    Its keys have no bias. Ours have one, which adds the same to all that a place may look at: nothing, after softmax.
+    """
+    return ViT.Config(
+        dim=1408, depth=39, heads=16, image=image, stem=PatchStem(patch=14), expansion=6144 / 1408, end=Bare()
+    )
+
+
+def clip_l14(*, image: int = 224) -> ViT.Config:
+    """CLIP's ViT-L/14 without its last layer (arXiv:2103.00020)."""
+    return ViT.Config(
+        dim=1024, depth=23, heads=16, image=image, stem=NormedStem(patch=14), activation=Activation.QUICK_GELU,
+        end=Bare(), eps=1e-5,
+    )  # fmt: skip
 
 
 def _layer(cfg: ViT.Config, drop_path: float) -> PreNormLayer:
