@@ -13,9 +13,11 @@ from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.judge import TRUTH, DistilledJudge, Judge
 from chiasm.archetypes.med import MED, Retriever
+from chiasm.archetypes.queries import QueryAligner
 from chiasm.core import ranks
 from chiasm.core.types import Asked, ImageText, Labelled, Markers, Text
 from chiasm.nn.bert import Bert
+from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.turns import Turns
 from chiasm.nn.vit import PatchStem, ViT
 
@@ -30,8 +32,20 @@ FUSE = Fusion.Config(vision=VISION, text=HALVES, markers=MARKERS, embed=8, align
 CLS = Opening.CLS
 JUDGE = Judge.Config(vision=VISION, text=Turns.Config(bert=HALVES), markers=MARKERS, labels=TRUTH, opening=CLS)
 ANSWER = Answerer.Config(vision=VISION, question=HALVES, answer=WORDS, markers=MARKERS, opening=CLS, smoothing=0.0)
+LOOK = QFormer.Config(
+    image_dim=16,
+    text=Words(vocab=30, max_len=12),
+    queries=3,
+    dim=16,
+    depth=2,
+    heads=2,
+    reads=(0,),
+    dropout=0.0,
+    std=0.3,
+)
 GRAPHS = {
     "med": MED.Config(retriever=ALIGN),
+    "queries": QueryAligner.Config(vision=VISION, qformer=LOOK, markers=MARKERS, embed=8),
     "fusion": MaskedFusion.Config(fusion=FUSE),
     "judge": DistilledJudge.Config(student=JUDGE, momentum=0.9, ramp=2),
     "answerer": DistilledAnswerer.Config(answerer=ANSWER, momentum=0.9, ramp=2),

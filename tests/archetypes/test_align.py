@@ -32,7 +32,8 @@ def test_two_ranks_are_one_process(both: list[Any], name: str) -> None:
             )
 
 
-def test_a_rank_by_itself_would_learn_something_else(both: list[Any]) -> None:
-    by_itself = alone.alone("med", 0, [alone.half(alone.batch("med", step), 0) for step in range(alone.STEPS)])
-    for loss in ("contrast", "match", "language"):
-        assert not torch.allclose(by_itself[f"0 {loss}"], both[0]["med"][f"0 {loss}"], atol=1e-3)
+@pytest.mark.parametrize(("name", "writes"), [("med", "language"), ("queries", "generate")])
+def test_a_rank_by_itself_would_learn_something_else(both: list[Any], name: str, writes: str) -> None:
+    by_itself = alone.alone(name, 0, [alone.half(alone.batch(name, step), 0) for step in range(alone.STEPS)])
+    for loss in ("contrast", "match", writes):
+        assert not torch.allclose(by_itself[f"0 {loss}"], both[0][name][f"0 {loss}"], atol=1e-3)

@@ -4,7 +4,14 @@ import math
 
 import torch
 
-from chiasm.objectives.contrastive import contrast, shared_labels, soft_targets
+from chiasm.objectives.contrastive import (
+    contrast,
+    cosines,
+    cosines_of_pairs,
+    shared_labels,
+    smoothed,
+    soft_targets,
+)
 
 
 def test_no_trust_and_one_positive_is_plain_cross_entropy() -> None:
@@ -17,6 +24,29 @@ def test_no_trust_and_one_positive_is_plain_cross_entropy() -> None:
 def test_positives_share_the_label() -> None:
     positives = torch.tensor([[True, False, True, False], [False, True, False, False]])
     assert shared_labels(positives).tolist() == [[0.5, 0.0, 0.5, 0.0], [0.0, 1.0, 0.0, 0.0]]
+
+
+def test_smoothing_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(3, 5), torch.tensor([1, 4, 0])
+    targets = smoothed(torch.nn.functional.one_hot(labels, 5).float(), 0.1)
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    torch.testing.assert_close(contrast(logits, targets), expected)
+
+
+def test_a_text_meets_the_nearest_vector_of_a_picture() -> None:
+    torch.manual_seed(0)
+    images, texts = torch.randn(3, 4, 6), torch.randn(5, 6)
+    found = cosines(images, texts)
+    for i, picture in enumerate(images):
+        for j, text in enumerate(texts):
+            torch.testing.assert_close(found[i, j], max(vector @ text for vector in picture))
+    torch.testing.assert_close(cosines_of_pairs(images, texts[:3]), found[:, :3].diag())
+    torch.testing.assert_close(cosines(images[:, 0], texts), images[:, 0] @ texts.T)
+    torch.testing.assert_close(cosines_of_pairs(images[:, 0], texts[:3]), (images[:, 0] * texts[:3]).sum(dim=1))
+    assert cosines(images[:0], texts).shape == (0, 5)
+    assert cosines(images, texts[:0]).shape == (3, 0)
+    assert cosines_of_pairs(images[:0], texts[:0]).shape == (0,)
 
 
 def test_soft_targets_mix_belief_and_labels() -> None:

@@ -9,8 +9,9 @@ Section 3 of ALBEF (arXiv:2107.07651), which BLIP took over. On several ranks ea
 rows, and all of them together what one process would for the whole batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from chiasm.core import ranks
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV
-from chiasm.nn.bert import Bert, Memory, rows_of
+from chiasm.nn.bert import Memory, rows_of
 from chiasm.nn.momentum import Queue, Twin, believed
 from chiasm.objectives.contrastive import contrast, soft_targets
 from chiasm.objectives.matching import hard_negatives
@@ -96,16 +97,20 @@ class Alignment(nn.Module, Generic[Part]):
             self.forwards.add_(1)
         loss = (contrast(to_text, truth) + contrast(to_image, truth_text)) / 2
         now = slice(len(everyone))
-        return Aligned(loss, *ranks.ask(*self._wrong([to_text[:, now], to_image[:, now]], same[:, now])))
+        found = [self.hardness * logits[:, now] for logits in (to_text, to_image)]
+        return Aligned(loss, *wrong_pairs(found, same[:, now]))
 
-    def _wrong(self, found: list[Float[Tensor, "b k"]], same: Bool[Tensor, "b k"]) -> list[Int[Tensor, " b"]]:
-        """For each direction a draw, by noise that rank 0 draws for everyone: the number of ranks changes no draw."""
-        rows, everyone = same.shape
-        noise = [torch.empty(everyone, everyone, device=same.device).exponential_() for _ in found]
-        return [
-            hard_negatives(self.hardness * logits, same, drawn, first=ranks.rank() * rows)
+
+def wrong_pairs(found: Sequence[Float[Tensor, "b k"]], same: Bool[Tensor, "b k"]) -> tuple[ranks.Asked, ...]:
+    """For each direction a wrong column a row, by noise that rank 0 draws for all: their number changes no draw."""
+    rows, everyone = same.shape
+    noise = [torch.empty(everyone, everyone, device=same.device).exponential_() for _ in found]
+    return ranks.ask(
+        *(
+            hard_negatives(logits, same, drawn, first=ranks.rank() * rows)
             for logits, drawn in zip(found, ranks.ours(torch.stack(noise, dim=1)).unbind(1), strict=True)
-        ]
+        )
+    )
 
 
 def learned(part: Part | None) -> Part:
@@ -132,12 +137,19 @@ def asked(wrong: ranks.Asked, text: Text) -> Text:
     return Text(found[:, 0], found[:, 1].bool())
 
 
-def beside(encoder: Bert, seen: Float[Tensor, "b p c"], memory: Memory, wrong: ranks.Asked) -> Memory:
-    """What text layers hold of our pictures, of the wrong ones, which any rank may have seen, and of ours again."""
+@runtime_checkable
+class Recalls(Protocol):
+    """Has layers that read pictures."""
+
+    def recall(self, image: Float[Tensor, "b p c"]) -> Memory: ...
+
+
+def beside(reader: Recalls, seen: Float[Tensor, "b p c"], memory: Memory, wrong: ranks.Asked) -> Memory:
+    """What layers that read hold of our pictures, of wrong ones, which any rank may have seen, and of ours again."""
     if ranks.world() == 1:
         right = torch.arange(len(seen), device=seen.device)
         return rows_of(memory, torch.cat([right, wrong.ours, right]))
     return tuple(
         own and other and KV(torch.cat([own.k, other.k, own.k]), torch.cat([own.v, other.v, own.v]))
-        for own, other in zip(memory, encoder.recall(wrong.of(seen)), strict=True)
+        for own, other in zip(memory, reader.recall(wrong.of(seen)), strict=True)
     )

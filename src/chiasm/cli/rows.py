@@ -52,10 +52,12 @@ class Csv:
     schema: Schema
 
     def opening(self) -> bytes:
-        return self._lines([[name for field in self.schema for name in _names(field)]])
+        return self._lines([[name for field in self.schema for name in _names(field.name, field.type)]])
 
     def encode(self, rows: Sequence[Row]) -> bytes:
-        return self._lines([[cell for field in self.schema for cell in _cells(field, row)] for row in rows])
+        return self._lines(
+            [[cell for field in self.schema for cell in _cells(row[field.name], field.type)] for row in rows]
+        )
 
     def journal(self, out: Path) -> Path:
         return out
@@ -142,18 +144,18 @@ def _groups(batches: Iterable[Any]) -> Iterator[Any]:
         yield pa.Table.from_batches(waiting)
 
 
-def _names(field: Field) -> list[str]:
-    width = _width(field)
-    return [field.name] if width is None else [f"{field.name}_{i}" for i in range(width)]
+def _names(name: str, kind: Any) -> list[str]:
+    """The columns of a cell: one, or one a number where it is a vector or several of them."""
+    if not pa.types.is_fixed_size_list(kind):
+        return [name]
+    return [column for i in range(kind.list_size) for column in _names(f"{name}_{i}", kind.value_type)]
 
 
-def _cells(field: Field, row: Row) -> list[Any]:
-    width, value = _width(field), row[field.name]
-    return [value] if width is None else [None] * width if value is None else value
-
-
-def _width(field: Field) -> int | None:
-    return field.type.list_size if pa.types.is_fixed_size_list(field.type) else None
+def _cells(value: Any, kind: Any) -> list[Any]:
+    if not pa.types.is_fixed_size_list(kind):
+        return [value]
+    each = [None] * kind.list_size if value is None else value
+    return [cell for one in each for cell in _cells(one, kind.value_type)]
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """Commands that ask a model about pictures: caption, answer, match, classify, embed."""
 
 from collections.abc import Sequence
+from functools import reduce
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -119,17 +121,27 @@ def embed(asked: options.Embed) -> None:
     pictures, model = find(asked.pictures) if asked.pictures else None, _model(asked.model, asked.computed)
     if pictures is None:
         vectors = model.embed(texts=asked.texts, batch_size=asked.computed.batch_size)
-        table = pa.schema([("text", pa.string()), ("vector", pa.list_(pa.float32(), vectors.shape[1]))])
+        table = pa.schema([("text", pa.string()), ("vector", _cell(vectors))])
         rows = [{"text": text, "vector": one} for text, one in zip(asked.texts, vectors.tolist(), strict=True)]
         note(rows, table, model, asked)
         return
-    width = model.embed(images=[]).shape[1]
+    kind = _cell(model.embed(images=[]))
 
     def ask(seen: Sequence[Seen]) -> list[list[Row]]:
         return [[{"vector": one}] for one in model.embed(images=[each.square for each in seen]).tolist()]
 
-    verb = Verb(ask, {"vector": pa.list_(pa.float32(), width)}, plain=lambda row: " ".join(map(str, row["vector"])))
+    verb = Verb(ask, {"vector": kind}, plain=lambda row: " ".join(map(str, _numbers(row["vector"]))))
     ask_all(pictures, model, verb, asked)
+
+
+def _cell(vectors: Any) -> Any:
+    """How a table holds a row of such a tensor: a list of numbers, or one for each query (BLIP-2)."""
+    return reduce(pa.list_, reversed(vectors.shape[1:]), pa.float32())
+
+
+def _numbers(vector: Sequence[Any]) -> list[float]:
+    """Of one vector, or of several, one after the other."""
+    return [number for one in vector for number in (_numbers(one) if isinstance(one, list) else [one])]
 
 
 def _model(source: str, computed: options.Machine) -> Predictor:

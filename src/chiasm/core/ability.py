@@ -26,9 +26,9 @@ class Sees(Protocol):
 
 @runtime_checkable
 class EmbedsImages(Sees, Protocol):
-    """One unit vector a picture, comparable with those of `EmbedsText`."""
+    """One unit vector a picture, or several, comparable with those of `EmbedsText`."""
 
-    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]: ...
+    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b *q d"]: ...
 
 
 @runtime_checkable

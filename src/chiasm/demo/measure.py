@@ -11,6 +11,7 @@ from chiasm.data.pairs import Pair, Source
 from chiasm.evaluation.captioning import Facts, captioning
 from chiasm.evaluation.intervals import bootstrap
 from chiasm.evaluation.retrieval import equal_texts, found, rerank, wanted
+from chiasm.objectives.contrastive import cosines
 from chiasm.predictor.verbs import Predictor
 
 SHORT = 32  # candidates that the matching head orders, of a few hundred; BLIP's 128 are of 5000
@@ -34,7 +35,7 @@ def measure(
 
 def _scores(model: Predictor, pairs: Sequence[Pair], parse: Callable[[str], Facts | None]) -> Scores:
     images, texts = [pair.image for pair in pairs], [pair.text for pair in pairs]
-    itc = model.embed(images=images, batch_size=BATCH) @ model.embed(texts=texts, batch_size=BATCH).T
+    itc = cosines(model.embed(images=images, batch_size=BATCH), model.embed(texts=texts, batch_size=BATCH))
     right = equal_texts(texts)
     by_text, by_picture = _matched(model, images, texts, itc)
     said = [caption.text for caption in model.caption(images, batch_size=BATCH)]

@@ -111,6 +111,8 @@ class BertLayer(nn.Module):
             return x
         if packing is not None and image.k.shape[0] > 1:
             return self.read(x, image, image.mask, packing)
+        if x.shape[0] == image.k.shape[0]:
+            return self.read(x, image, image.mask)
         # rows that share a picture read it side by side, as one longer row; len() could not be traced
         return self.read(x.reshape(image.k.shape[0], -1, x.shape[-1]), image, image.mask).view_as(x)
 

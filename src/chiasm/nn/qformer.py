@@ -101,6 +101,11 @@ class QFormer(nn.Module):
             for layer, think in zip(self.layers, self.text.think, strict=True):
                 layer.think.load_state_dict(think.state_dict())  # both start as BERT's
 
+    @property
+    def words(self) -> nn.Embedding:
+        """The embeddings of words, which are also what a word head writes with."""
+        return self._half().word
+
     def recall(self, image: Float[Tensor, "b p c"], present: Bool[Tensor, "b p"] | None = None) -> Memory:
         """What the layers that read will need of pictures; `present` is False on what must not be read."""
         return tuple(layer.recall(image, present) for layer in self.layers)

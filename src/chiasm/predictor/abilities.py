@@ -29,9 +29,9 @@ class Orders(Matches, Protocol):
 
 @runtime_checkable
 class Fuses(Sees, Protocol):
-    """One state a word, after the words have read a picture."""
+    """What became of a picture and a text that met: a state for each word, or for each query (BLIP-2)."""
 
-    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]: ...
+    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b n d"]: ...
 
 
 NEEDS: Mapping[str, tuple[type, ...]] = {  # any one of these will do

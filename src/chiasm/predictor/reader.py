@@ -103,8 +103,8 @@ class Reader:
             raise ValueError(f"{new} new tokens after a prompt of {width}, but the model takes {self.longest} in all")
         return text.to(self.weight.device)
 
-    def embed_images(self, module: EmbedsImages, pictures: Sequence[Picture], batch: int) -> Float[Tensor, "n d"]:
-        """A unit vector for each picture."""
+    def embed_images(self, module: EmbedsImages, pictures: Sequence[Picture], batch: int) -> Float[Tensor, "n *q d"]:
+        """A unit vector for each picture, or several."""
         frames = together(pictures)
         return torch.cat([module.embed_seen(whole(seen, frames)) for _, seen in self.see(pictures, batch)])
 

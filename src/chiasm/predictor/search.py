@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chiasm.core.ability import Picture
 from chiasm.data.clips import together
+from chiasm.objectives.contrastive import cosines
 from chiasm.predictor.abilities import Compares, Orders
 from chiasm.predictor.reader import Reader, slices, whole
 
@@ -36,7 +37,7 @@ def pictures_for(
     cosine, places, kept = vector.new_empty(0), query.ids.new_empty(0), list[Tensor]()
     frames = together(pictures)
     for rows, seen in reader.see(pictures, batch):
-        cosine = torch.cat([cosine, (module.embed_seen(whole(seen, frames)) @ vector.T).squeeze(1)])
+        cosine = torch.cat([cosine, cosines(module.embed_seen(whole(seen, frames)), vector).squeeze(1)])
         places = torch.cat([places, torch.arange(rows.start, rows.stop, device=places.device)])
         best = _best(cosine, k)
         cosine, places, kept = cosine[best], places[best], [torch.cat([*kept, seen])[best]]
@@ -52,9 +53,8 @@ def pictures_for(
 def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: Reader, *, k: int, batch: int) -> Found:
     """The picture is read once."""
     ((_, seen),) = reader.see([picture], 1)
-    cosine = (reader.embed_texts(module, texts, batch) @ module.embed_seen(whole(seen, together([picture]))).T).squeeze(
-        1
-    )
+    vectors = module.embed_seen(whole(seen, together([picture])))
+    cosine = cosines(vectors, reader.embed_texts(module, texts, batch)).squeeze(0)
     places = _best(cosine, k)
     if not isinstance(module, Orders):
         return Found(places, cosine[places].float())

@@ -29,6 +29,6 @@ def states(
     if pictures is not None and isinstance(module, Fuses):
         index = torch.arange(pairs, device=text.ids.device)
         seen, words = found["images"][index % max(1, len(pictures))], text[index % max(1, len(text))]
-        fused = [module.fuse(seen[rows], words[rows]) for rows in slices(pairs, batch) if pairs]
-        found["fusion"] = torch.cat([found["texts"][:0], *fused])
+        fused = [module.fuse(seen[rows], words[rows]) for rows in slices(pairs, batch)]
+        found["fusion"] = torch.cat(fused)
     return found

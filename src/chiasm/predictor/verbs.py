@@ -18,6 +18,7 @@ from chiasm.data.images import ImageProcessor, Resize
 from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
+from chiasm.objectives.contrastive import cosines, cosines_of_pairs
 from chiasm.predictor import inputs
 from chiasm.predictor.abilities import Compares, abilities
 from chiasm.predictor.answering import Among, Free, answers
@@ -220,9 +221,8 @@ class Predictor:
                     text = self._reader.read(own[part])
                     index = torch.arange(len(text), device=home.device) % len(seen)
                     if isinstance(module, Compares):
-                        cosine.append(
-                            (module.embed_seen(whole(seen, frames))[index] * module.embed_text(text)).sum(dim=1)
-                        )
+                        vectors = module.embed_seen(whole(seen, frames))[index]
+                        cosine.append(cosines_of_pairs(vectors, module.embed_text(text)))
                     if isinstance(module, Matches):
                         logits.append(module.match(seen, text, index))
         itc = _own(torch.cat(cosine)) if isinstance(module, Compares) else None
@@ -231,8 +231,11 @@ class Predictor:
 
     def embed(
         self, *, images: Picture | None = None, texts: str | Iterable[str] | None = None, batch_size: int = 32
-    ) -> Float[Tensor, "n d"]:
-        """Unit vectors of pictures or of texts, one a row even for a single one; compare them by dot product."""
+    ) -> Float[Tensor, "n *q d"]:
+        """Unit vectors of pictures or of texts, one a row even for a single one; compare them by dot product.
+
+        BLIP-2 has several for a picture, `[n, queries, d]`, of which the nearest to a text counts.
+        """
         module = self.module
         if (images is None) == (texts is None):
             raise ValueError("embed takes images or texts: one of the two, and not both")
@@ -278,7 +281,7 @@ class Predictor:
         def classify(images: Picture) -> Any:
             given = inputs.pictures(images)
             with torch.inference_mode():
-                cosine = self._reader.embed_images(module, given.items, batch_size) @ classes.T
+                cosine = cosines(self._reader.embed_images(module, given.items, batch_size), classes)
                 scores = (cosine / module.temperature).float().softmax(dim=1)
             return given.answer([ranked(names, row) for row in scores])
 

@@ -1,0 +1,73 @@
+"""BLIP-2 has the paper's sizes, and what it learns comes from the pictures."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from chiasm.core.types import ImageText, Text
+from chiasm.nn.qformer import QFormer
+from chiasm.systems import blip2
+from chiasm.training.freeze import groups
+
+
+def _meta(preset: str) -> nn.Module:
+    with torch.device("meta"):
+        return blip2.SYSTEM.presets[preset]().build()
+
+
+def _millions(module: nn.Module) -> float:
+    return sum(weight.numel() for weight in module.parameters()) / 1e6
+
+
+def test_the_q_former_has_the_paper_s_size() -> None:
+    """188 M in the paper's section 3.1; 186.7 M of them with its heads over ViT-g, 105 M without words in stage 2."""
+    model = _meta("aligner")
+    assert _millions(model.qformer) == pytest.approx(185.7, abs=0.1)
+    learns = groups(model, blip2.SYSTEM.stage("align"), weight_decay=0.05)
+    trained = sum(weight.numel() for group in learns for weight in group["params"]) / 1e6
+    assert trained == pytest.approx(186.7, abs=0.1)
+    with torch.device("meta"):
+        mute = QFormer.Config(image_dim=1408, text=None).build()
+    assert _millions(mute) == pytest.approx(105.1, abs=0.1)
+
+
+def test_larger_pictures_mean_more_places_and_nothing_else() -> None:
+    usual, coco = _meta("aligner"), _meta("aligner-coco")
+    assert coco.vision.position.shape[1] - 1 == (364 // 14) ** 2
+    assert _millions(coco) - _millions(usual) == pytest.approx((26**2 - 16**2) * 1408 / 1e6)
+
+
+def _colours(rows: int, rng: torch.Generator) -> ImageText:
+    """A flat colour of two channels, and two words that name their strengths."""
+    level = torch.randint(4, (rows, 2), generator=rng)
+    images = torch.zeros(rows, 3, 32, 32)
+    images[:, :2] = (level / 1.5 - 1)[:, :, None, None]
+    ends = [torch.full((rows, 1), token) for token in (2, 3)]
+    ids = torch.cat([ends[0], 10 + level[:, :1], 20 + level[:, 1:], ends[1]], dim=1)
+    return ImageText(images, Text(ids, torch.ones_like(ids, dtype=torch.bool)), level[:, 0] * 4 + level[:, 1])
+
+
+def _trained(*, shuffled: bool) -> dict[str, float]:
+    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
+    model, last = blip2.tiny_aligner().build(), list[dict[str, float]]()
+    parts = groups(model, blip2.SYSTEM.stage("align"), weight_decay=0.05)
+    optimiser = torch.optim.AdamW([{"params": group["params"]} for group in parts], lr=2e-3)
+    for _ in range(60):
+        batch = _colours(24, rng)
+        if shuffled:
+            batch = replace(batch, images=batch.images[torch.randperm(24, generator=rng)])
+        losses = model(batch)
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        last.append({name: loss.item() for name, loss in losses.items()})
+    return {name: sum(losses[name] for losses in last[-10:]) / 10 for name in last[0]}
+
+
+def test_every_objective_learns_from_what_a_frozen_tower_sees() -> None:
+    seeing, blind = _trained(shuffled=False), _trained(shuffled=True)
+    for name, loss in seeing.items():
+        assert loss < blind[name] - 0.1, (name, seeing, blind)
