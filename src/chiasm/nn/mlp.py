@@ -46,15 +46,30 @@ class MLP(nn.Module):
         return self.down(self.activation(self.up(x)))
 
 
+class BareMLP(nn.Module):
+    """An `MLP` without biases; a part of what bends may be dropped (arXiv:1910.10683)."""
+
+    def __init__(self, dim: int, hidden: int, activation: Activation, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.up = Linear(dim, hidden, bias=False)
+        self.down = Linear(hidden, dim, bias=False)
+        self.activation = activation
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        return self.down(self.dropout(self.activation(self.up(x))))
+
+
 class GatedMLP(nn.Module):
     """What bends one linear map weighs another: GLU and its variants (arXiv:2002.05202), never with biases here."""
 
-    def __init__(self, dim: int, hidden: int, activation: Activation) -> None:
+    def __init__(self, dim: int, hidden: int, activation: Activation, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.gate = Linear(dim, hidden, bias=False)
         self.up = Linear(dim, hidden, bias=False)
         self.down = Linear(hidden, dim, bias=False)
         self.activation = activation
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+        return self.down(self.dropout(self.activation(self.gate(x)) * self.up(x)))
