@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from chiasm.core import ranks
 from chiasm.core.ability import State
-from chiasm.core.types import Instructed, Losses, Prompt, Text, Wording
-from chiasm.nn.connector import LinearConnector
-from chiasm.nn.language import Language, LanguageConfig
+from chiasm.core.types import Instructed, Losses, Markers, Prompt, Text, Wording
+from chiasm.nn.connector import LinearConnector, QFormerConnector
+from chiasm.nn.language import AnyWords, Language, LanguageConfig
 from chiasm.nn.splice import places, splice
 from chiasm.objectives.language import next_token
 
@@ -44,7 +44,7 @@ class Sense(nn.Module):
     class Config:
         name: str
         encoder: Encodes
-        connector: LinearConnector.Config
+        connector: QFormerConnector.Config | LinearConnector.Config
         cue: str = ""  # words that announce what is shown
 
     def __init__(self, cfg: Config, *, out: int) -> None:
@@ -92,16 +92,22 @@ class SplicedLM(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        senses: tuple[Sense.Config, ...]
         lm: LanguageConfig
+        senses: tuple[Sense.Config, ...]
         wording: Wording
 
         def build(self) -> "SplicedLM":
             return SplicedLM(self)
 
-        def spoken(self, lm: LanguageConfig, wording: Wording) -> "SplicedLM.Config":
-            """The same around another language model."""
-            return replace(self, lm=lm, wording=wording)
+        def fitted(self, vocab: int, markers: Markers) -> "SplicedLM.Config":
+            """The same for another vocabulary, of Q-Formers and language model alike; a published one keeps its own."""
+            if not isinstance(self.lm, AnyWords):
+                return self
+            senses = tuple(replace(sense, connector=sense.connector.worded(vocab)) for sense in self.senses)
+            start = None if self.wording.start is None else markers.cls
+            close = None if self.wording.close is None else markers.sep
+            wording = replace(self.wording, start=start, close=close, end=markers.sep, pad=markers.pad)
+            return replace(self, senses=senses, lm=self.lm.worded(vocab), wording=wording)
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ of the published models grows beyond what fp16 holds.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -243,6 +243,10 @@ class EncDecLM(nn.Module):
 
         def build(self) -> "EncDecLM":
             return EncDecLM(self)
+
+        def worded(self, vocab: int) -> "EncDecLM.Config":
+            """The same for another vocabulary."""
+            return replace(self, vocab=vocab)
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

@@ -56,7 +56,11 @@ class LanguageConfig(Protocol):
     @property
     def dim(self) -> int: ...
 
-    @property
-    def vocab(self) -> int: ...
-
     def build(self) -> Any: ...
+
+
+@runtime_checkable
+class AnyWords(LanguageConfig, Protocol):
+    """One that can be had for any vocabulary, since it is trained from scratch."""
+
+    def worded(self, vocab: int) -> LanguageConfig: ...

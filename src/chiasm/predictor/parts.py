@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from chiasm.core.system import Config
-from chiasm.core.types import Fit, Markers, Pixels
+from chiasm.core.types import Fit, Markers, Pixels, Wording
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.nn.vit import ViT
 
@@ -14,13 +14,18 @@ Part = TypeVar("Part")
 
 @runtime_checkable
 class Worded(Protocol):
+    """The config of what has words."""
+
+    @property
+    def vocab(self) -> int: ...
+
+
+@runtime_checkable
+class Bounded(Worded, Protocol):
     """A text tower's config."""
 
     @property
     def max_len(self) -> int: ...
-
-    @property
-    def vocab(self) -> int: ...
 
 
 def pixels_of(config: Config, fit: Fit = Fit.SQUASH) -> Pixels:
@@ -29,8 +34,9 @@ def pixels_of(config: Config, fit: Fit = Fit.SQUASH) -> Pixels:
 
 
 def longest_text(config: Config) -> int:
-    """How many tokens the text tower has positions for."""
-    return _part(config, Worded).max_len
+    """How many tokens the text tower has positions for, or a prompt may have."""
+    wording = next((part for part in _parts(config) if isinstance(part, Wording)), None)
+    return _part(config, Bounded).max_len if wording is None else wording.longest
 
 
 def vocab_of(config: Config) -> int:
@@ -51,5 +57,6 @@ def _parts(config: Any) -> Iterator[Any]:
     yield config
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _parts(value)
+        for part in cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,):
+            if dataclasses.is_dataclass(part):
+                yield from _parts(part)
