@@ -20,12 +20,21 @@ class Rename:
     ours: str
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True)
 class Split:
-    """One of theirs is several of ours of equal size, one after the other along the first dimension."""
+    """One of theirs, after `forward`, is several of ours of equal size, one after the other along the first dimension.
+
+    `inverse` undoes `forward`.
+    """
 
     theirs: str
     ours: tuple[str, ...]
+    forward: Callable[[Any], Any] = _same
+    inverse: Callable[[Any], Any] = _same
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def _below(rule: Rule, theirs: str, ours: str) -> Rule:
         case Rename() | Transform():
             return replace(rule, theirs=theirs + rule.theirs, ours=ours + rule.ours)
         case Split():
-            return Split(theirs + rule.theirs, tuple(ours + name for name in rule.ours))
+            return replace(rule, theirs=theirs + rule.theirs, ours=tuple(ours + name for name in rule.ours))
         case Tied():
             return Tied(theirs + rule.theirs, theirs + rule.same)
         case Drop():

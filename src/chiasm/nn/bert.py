@@ -234,8 +234,8 @@ class Step(NamedTuple):
         before = 0 if known is None else known.k.shape[2]
         seen = _extend(cache.present, present, ids, before)
         positions = numbered(ids, before, longest)
-        counted = positions if seen is None else _counted(seen)[:, before:]
-        return Step(counted, causal(ids.shape[1], before, seen, ids.device), seen)
+        own = positions if seen is None else counted(seen)[:, before:]
+        return Step(own, causal(ids.shape[1], before, seen, ids.device), seen)
 
 
 def numbered(ids: Int[Tensor, "b t"], before: int, longest: int) -> Int[Tensor, "1 t"]:
@@ -288,7 +288,7 @@ def rows_of(memory: Memory, index: Int[Tensor, " n"]) -> Memory:
     return tuple(kv and kv.rows(index) for kv in memory)
 
 
-def _counted(present: Bool[Tensor, "n t"]) -> Int[Tensor, "n t"]:
+def counted(present: Bool[Tensor, "n t"]) -> Int[Tensor, "n t"]:
     """Positions that start after the left padding."""
     return (present.cumsum(dim=1) - 1).clamp(min=0)
 

@@ -116,9 +116,10 @@ def _read(
         case Transform():
             yield fill(rule.ours), rule.forward(value)
         case Split():
-            if len(value) % len(rule.ours):
-                raise ValueError(f"{source} has {len(value)} rows, which do not make {len(rule.ours)} equal parts")
-            yield from zip(map(fill, rule.ours), value.chunk(len(rule.ours)), strict=True)
+            whole = rule.forward(value)
+            if len(whole) % len(rule.ours):
+                raise ValueError(f"{source} has {len(whole)} rows, which do not make {len(rule.ours)} equal parts")
+            yield from zip(map(fill, rule.ours), whole.chunk(len(rule.ours)), strict=True)
         case Tied():
             same = values.get(fill(rule.same))
             if same is not None and not torch.equal(same, value):
@@ -134,7 +135,7 @@ def _write(rule: Rename | Split | Transform, values: list[Tensor]) -> Tensor:
         case Transform():
             return rule.inverse(values[0])
         case Split():
-            return torch.cat(values)
+            return rule.inverse(torch.cat(values))
 
 
 def _copies(rule: Tied, written: Mapping[str, Tensor]) -> dict[str, Tensor]:

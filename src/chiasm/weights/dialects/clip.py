@@ -13,7 +13,8 @@ def _rows(theirs: str, ours: str) -> Transform:
     return Transform(theirs, ours, lambda value: value[None], lambda value: value[0])
 
 
-def _turned(theirs: str, ours: str) -> Transform:
+def turned(theirs: str, ours: str) -> Transform:
+    """A map that stands on the right of what it maps."""
     return Transform(theirs, ours, lambda value: value.T, lambda value: value.T)
 
 
@@ -79,8 +80,8 @@ _READS: Dialect = (
 OPENAI: Dialect = (
     *mount(_SEES, theirs="visual.", ours="vision."),
     *mount(_READS, ours="text."),
-    _turned("visual.proj", "image_head.weight"),
-    _turned("text_projection", "text_head.weight"),
+    turned("visual.proj", "image_head.weight"),
+    turned("text_projection", "text_head.weight"),
     Rename("logit_scale", "log_scale"),
     *(Drop(name, "sizes, which the shapes say too") for name in ("input_resolution", "context_length", "vocab_size")),
 )
