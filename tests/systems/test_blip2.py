@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from chiasm.archetypes.queries import QueryAligner
 from chiasm.core.types import ImageText, Text
 from chiasm.nn.qformer import QFormer
 from chiasm.systems import blip2
@@ -54,17 +55,29 @@ def _trained(*, shuffled: bool) -> dict[str, float]:
     rng = torch.Generator().manual_seed(0)
     model, last = blip2.tiny_aligner().build(), list[dict[str, float]]()
     parts = groups(model, blip2.SYSTEM.stage("align"), weight_decay=0.05)
-    optimiser = torch.optim.AdamW([{"params": group["params"]} for group in parts], lr=2e-3)
-    for _ in range(60):
-        batch = _colours(24, rng)
+    optimiser = torch.optim.AdamW([{"params": group["params"]} for group in parts], lr=3e-3)
+    for _ in range(40):
+        batch = _colours(16, rng)
         if shuffled:
-            batch = replace(batch, images=batch.images[torch.randperm(24, generator=rng)])
+            batch = replace(batch, images=batch.images[torch.randperm(16, generator=rng)])
         losses = model(batch)
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
         optimiser.zero_grad()
         last.append({name: loss.item() for name, loss in losses.items()})
-    return {name: sum(losses[name] for losses in last[-10:]) / 10 for name in last[0]}
+    return {name: sum(losses[name] for losses in last[-10:]) / 10 for name in last[0]} | {
+        "match": _mistaken(model, rng)
+    }
+
+
+@torch.no_grad()
+def _mistaken(model: QueryAligner, rng: torch.Generator) -> float:
+    """The share of texts that match another picture better than their own."""
+    batch = _colours(64, rng)
+    other = batch.images.roll(1, dims=0)
+    both = [model.match(model.see(images), batch.text, torch.arange(64))[:, 1] for images in (batch.images, other)]
+    differ = batch.identity != batch.identity.roll(1)
+    return (both[0] <= both[1])[differ].float().mean().item()
 
 
 def test_every_objective_learns_from_what_a_frozen_tower_sees() -> None:
