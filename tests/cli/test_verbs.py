@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from chiasm.cli.pictures import find
 from chiasm.core.files import OutputError
 from chiasm.data.sources import open_source
 from chiasm.data.writers import write_parquet
+from chiasm.weights.folder import save_model
 
 from .conftest import Call
 
@@ -156,6 +158,22 @@ def test_embed_gives_vectors_of_pictures_or_texts(call: Call, folder: Path, pict
     assert [row["text"] for row in rows] == ["a red circle", "two"]
     vectors = torch.tensor([row["vector"] for row in rows])
     torch.testing.assert_close(vectors, model.embed(texts=["a red circle", "two"]), atol=1e-5, rtol=0)
+
+
+def test_several_vectors_of_a_picture_are_lists_or_columns(call: Call, pictures: Path, tmp_path: Path) -> None:
+    model = chiasm.create("blip2/tiny-aligner", device="cpu")
+    save_model(tmp_path / "blip2", model.module, model.card, model.tokenizer)
+    expected = model.embed(images=[pictures / one for one in ("a.png", "b.jpg", "inside/c.png")])
+    for name in ("v.jsonl", "v.csv", "v.parquet"):
+        assert call("embed", tmp_path / "blip2", pictures, "--out", tmp_path / name).code == 0
+    nested = [row["vector"] for row in lines((tmp_path / "v.jsonl").read_text()) if not row["error"]]
+    rows = readable(table((tmp_path / "v.csv").read_text()))
+    flat = [[[float(row[f"vector_{i}_{j}"]) for j in range(64)] for i in range(8)] for row in rows]
+    column = pq.read_table(tmp_path / "v.parquet")["vector"].drop_null().to_pylist()
+    for found in (nested, flat, column):
+        torch.testing.assert_close(torch.tensor(found), expected, atol=1e-5, rtol=0)
+    said = call("embed", tmp_path / "blip2", pictures / "a.png").out
+    assert [float(number) for number in said.split()] == pytest.approx(expected[0].flatten().tolist(), abs=1e-5)
 
 
 def test_precision_can_be_chosen(call: Call, folder: Path, pictures: Path) -> None:
