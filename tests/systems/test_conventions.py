@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from chiasm import systems
-from chiasm.core.ability import Judges
+from chiasm.core.ability import Instructs, Judges
 from chiasm.core.config import from_json, to_json
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
-from chiasm.core.types import Asked, ImageText, Labelled, Text
+from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Prompt, Text
 from chiasm.training.freeze import groups, set_mode
 from chiasm.training.inherit import inherit
 
@@ -57,7 +57,16 @@ def _labels(model: nn.Module) -> Labelled:
     return Labelled(torch.randn(6, model.pictures, 3, 32, 32), _text(6), label)
 
 
-BATCHES = {ImageText: _captions, Asked: _questions, Labelled: _labels}
+def _instructions(model: nn.Module) -> Instructed:
+    assert isinstance(model, Instructs)
+    shown = {name: torch.randn(6, 1, 3, 32, 32) for name in model.cues}
+    places = torch.tensor([[model.wording.place(number) for number in range(len(shown))]]).expand(6, -1)
+    words = _text(6, seed=3)
+    prompt = Text(torch.cat([places, words.ids[:, :3]], dim=1), torch.ones(6, 3 + len(shown), dtype=torch.bool))
+    return Instructed(shown, Prompt(prompt, _text(6, seed=4) if model.hinted else None), words)
+
+
+BATCHES = {ImageText: _captions, Asked: _questions, Labelled: _labels, Instructed: _instructions}
 
 
 def _batch(model: nn.Module) -> Any:
@@ -131,7 +140,7 @@ def test_a_stage_inherits_what_its_predecessor_has(name: str, stage: Stage) -> N
     inherit(model, first, stage)
     state, given = model.state_dict(), first.state_dict()
     for ours, theirs in stage.inherit.items():
-        taken = [key for key in state if fnmatchcase(key, f"{ours}.*" if ours else "*")]
+        taken = [key for key in state if key == ours or fnmatchcase(key, f"{ours}.*" if ours else "*")]
         assert taken, ours
         for key in taken:
             depth = len(ours.split(".")) if ours else 0

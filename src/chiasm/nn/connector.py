@@ -72,6 +72,8 @@ class QFormerConnector(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(cfg.qformer.image_dim, eps=cfg.eps)
         self.qformer = cfg.qformer.build()
+        if self.qformer.text is not None:  # nobody asks for words after the last layer
+            self.qformer.text.think[-1].requires_grad_(requires_grad=False)
         self.project = nn.Linear(cfg.qformer.dim, out)
         normal(self.project, std=0.02)
 

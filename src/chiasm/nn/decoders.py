@@ -109,3 +109,8 @@ def gpt2(*, dim: int = 768, depth: int = 12, heads: int = 12, vocab: int = 50_25
         head=Head.TIED,
         start=Start.SHRUNK,
     )
+
+
+def tiny(vocab: int) -> DecoderLM.Config:
+    """LLaMA's kind, for a laptop."""
+    return llama(dim=64, depth=2, heads=4, hidden=192, vocab=vocab, max_len=256)

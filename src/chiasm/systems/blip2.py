@@ -1,22 +1,36 @@
 """BLIP-2: bootstrap from frozen picture encoders and frozen language models (arXiv:2301.12597).
 
-    align      picture ─ ViT (frozen) ─ Q-Former ─ contrast + match + generate   what texts say of pictures
-    retrieve   picture ─ ViT ────────── Q-Former ─ contrast + match + generate   clean, larger pictures
+    align      picture ─ ViT (frozen) ─ Q-Former ─ contrast + match + generate         what texts say of pictures
+    retrieve   picture ─ ViT ────────── Q-Former ─ contrast + match + generate         clean, larger pictures
+    generate   picture ─ ViT (frozen) ─ Q-Former ─ linear ─ LM (frozen) ─ language     what the LM makes of that
+    caption    picture ─ ViT ────────── Q-Former ─ linear ─ LM (frozen) ─ language     clean, larger pictures
+    vqa        picture ─ ViT ────────── Q-Former with the question ─ linear ─ LM (frozen) ─ language
 
-Numbers without a comment are from section 3 of the paper.
+The language model is brought to the second stage (`Run.brought`), and so is, to vqa, the text half of the
+first stage's Q-Former, which the second has no use for. Numbers without a comment are from section 3 of the paper.
 """
 
+from dataclasses import replace
+
 from chiasm.archetypes.queries import QueryAligner
+from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM
 from chiasm.core.stage import Stage
 from chiasm.core.system import System, Vocabulary
-from chiasm.core.types import Markers
+from chiasm.core.types import Markers, Wording
 from chiasm.layouts import original
+from chiasm.nn import decoders, encdec
+from chiasm.nn.connector import QFormerConnector
+from chiasm.nn.language import LanguageConfig
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import ConvStem, ViT, clip_l14, eva_g14
 
 VOCAB = 30_523
 # bert-base-uncased and [DEC]; a match has no token of its own
 MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=101)
+# what is said ends with a new line
+OPT = Wording(start=2, close=None, end=50_118, pad=1, question="Question: {} Answer:", turn="Question: {} Answer:")
+T5 = Wording(start=None, close=1, end=1, pad=0, question="Question: {} Short answer:", turn="Question: {} Answer:")
+TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
 
 
 def aligner(vision: ViT.Config) -> QueryAligner.Config:
@@ -33,30 +47,91 @@ def tiny_aligner() -> QueryAligner.Config:
         image_dim=64, text=Words(vocab=256, max_len=64), queries=8, dim=64, depth=2, heads=2, reads=(0,), dropout=0.0,
         std=std,
     )  # fmt: skip
-    markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
-    return QueryAligner.Config(vision=vision, qformer=qformer, markers=markers, embed=64)
+    return QueryAligner.Config(vision=vision, qformer=qformer, markers=TINY, embed=64)
+
+
+def speaker(cfg: QueryAligner.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
+    """What speaks of what an aligner sees; its Q-Former reads pictures only."""
+    bridge = QFormerConnector.Config(qformer=replace(cfg.qformer, text=None))
+    return SplicedLM.Config(
+        lm=lm, senses=(Sense.Config(name=PICTURES, encoder=cfg.vision, connector=bridge),), wording=wording
+    )
+
+
+def asked(cfg: QueryAligner.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
+    """The same with a Q-Former that reads the question too."""
+    bridge = QFormerConnector.Config(qformer=cfg.qformer)
+    return SplicedLM.Config(
+        lm=lm, senses=(Sense.Config(name=PICTURES, encoder=cfg.vision, connector=bridge),), wording=wording
+    )
+
+
+def tiny_lm() -> LanguageConfig:
+    """A language model that learns the made world's English in minutes."""
+    return decoders.tiny(256)
+
+
+def tiny() -> SplicedLM.Config:
+    """With a decoder."""
+    return speaker(tiny_aligner(), tiny_lm(), Wording(start=2, close=None, end=3, pad=0))
+
+
+def tiny_t5() -> SplicedLM.Config:
+    """With an encoder and a decoder."""
+    return speaker(tiny_aligner(), encdec.tiny(256), Wording(start=None, close=3, end=3, pad=0))
 
 
 ALIGNS = {"vision_norm": 1.0, "qformer": 1.0, "*_head": 1.0, "temperature": 1.0}
 LOSSES = {"contrast": 1.0, "match": 1.0, "generate": 1.0}
+BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 SYSTEM = System(
     paper="arXiv:2301.12597",
     vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={
-        "tiny": tiny_aligner,
         "tiny-aligner": tiny_aligner,
+        "tiny": tiny,
+        "tiny-t5": tiny_t5,
+        "tiny-vqa": lambda: asked(tiny_aligner(), tiny().lm, tiny().wording),
         "aligner": lambda: aligner(eva_g14()),
         "aligner-vit-l": lambda: aligner(clip_l14()),
         "aligner-coco": lambda: aligner(eva_g14(image=364)),
+        "opt-2.7b": lambda: speaker(aligner(eva_g14()), decoders.opt_2_7b(), OPT),
+        "opt-2.7b-vit-l": lambda: speaker(aligner(clip_l14()), decoders.opt_2_7b(), OPT),
+        "opt-2.7b-coco": lambda: speaker(aligner(eva_g14(image=364)), decoders.opt_2_7b(), OPT),
+        "opt-2.7b-vqa": lambda: asked(aligner(eva_g14(image=490)), decoders.opt_2_7b(), OPT),
+        "opt-6.7b": lambda: speaker(aligner(eva_g14()), decoders.opt_6_7b(), OPT),
+        "flan-t5-xl": lambda: speaker(aligner(eva_g14()), encdec.flan_t5_xl(), T5),
+        "flan-t5-xl-vit-l": lambda: speaker(aligner(clip_l14()), encdec.flan_t5_xl(), T5),
+        "flan-t5-xxl": lambda: speaker(aligner(eva_g14()), encdec.flan_t5_xxl(), T5),
     },
     stages=(
         Stage(name="align", preset="tiny-aligner", train=ALIGNS, losses=LOSSES),
+        Stage(name="retrieve", preset="tiny-aligner", train={"vision": 1.0, **ALIGNS}, losses=LOSSES, inherit={"": ""}),
         Stage(
-            name="retrieve",
-            preset="tiny-aligner",
-            train={"vision": 1.0, **ALIGNS},
-            losses=LOSSES,
+            name="generate",
+            preset="tiny",
+            train={BRIDGE: 1.0},
+            losses={"language": 1.0},
+            inherit={ENCODER: "vision", f"{BRIDGE}.norm": "vision_norm", f"{BRIDGE}.qformer": "qformer"},
+        ),
+        Stage(
+            name="caption",
+            preset="tiny",
+            train={BRIDGE: 1.0, ENCODER: 1.0},
+            losses={"language": 1.0},
             inherit={"": ""},
+        ),
+        Stage(
+            name="vqa",
+            preset="tiny-vqa",
+            train={BRIDGE: 1.0, ENCODER: 1.0},
+            losses={"language": 1.0},
+            inherit={
+                "lm": "lm",
+                ENCODER: ENCODER,
+                **{f"{BRIDGE}.{part}": f"{BRIDGE}.{part}" for part in ("norm", "project", "qformer.queries")},
+                **{f"{BRIDGE}.{part}": f"{BRIDGE}.{part}" for part in ("qformer.norm", "qformer.layers")},
+            },
         ),
     ),
 )

@@ -3,7 +3,7 @@
 GPT-2's maps stand on the right of what they map, ours on the left; and its queries, keys and values are one map.
 """
 
-from chiasm.core.dialect import Dialect, Drop, Rename, Split, Tied, Transform, mount
+from chiasm.core.dialect import Dialect, Drop, Rename, Split, Tied, mount
 from chiasm.weights.dialects.clip import turned
 
 _HEAD: Dialect = (Rename("lm_head", "head"),)
@@ -63,7 +63,10 @@ _GPT2: Dialect = (
         (
             Rename("ln_1", "attend_norm"),
             Split(
-                "attn.c_attn.weight", tuple(f"{part}.weight" for part in _READ), lambda value: value.T, lambda value: value.T
+                "attn.c_attn.weight",
+                tuple(f"{part}.weight" for part in _READ),
+                lambda value: value.T,
+                lambda value: value.T,
             ),
             Split("attn.c_attn.bias", tuple(f"{part}.bias" for part in _READ)),
             *_mapped("attn.c_proj", "attend.out"),
