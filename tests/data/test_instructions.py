@@ -5,13 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from chiasm.core.types import Instructed, Pixels, Wording
+from chiasm.core.types import Instructed, Pixels, Worded, Wording
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
-from chiasm.data.instructions import Continuations, Instructions
+from chiasm.data.instructions import Continuations, Halves, Instructions, Texts
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair
 from chiasm.data.prompts import Prompter
 from chiasm.data.sources.chance import chance
+from chiasm.data.sources.compose import subset
 from chiasm.data.text import Tokenizer
 
 WORDS = Tokenizer.builtin()
@@ -72,5 +73,21 @@ def test_a_loader_makes_another_batch_in_another_epoch_and_the_same_again() -> N
     ]
     batch = batches[0].to("cpu")
     assert batch.shown["image"].shape == (2, 1, 3, 8, 8)
-    assert len(batch.prompt) == len(batch.images) == 2
+    assert len(batch.prompt) == len(batch) == 2
     assert (batch.prompt.words.ids == -1).sum(dim=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("parts", "given"), [(Texts(PROMPTER).parts, {""}), (Halves(), {"a", "a red"})])
+def test_texts_alone(parts: Halves, given: set[str]) -> None:
+    images = ImageProcessor(Pixels(size=8, mean=CLIP_MEAN, std=CLIP_STD))
+    source = subset(_Two(), [0])
+    loader = PairLoader(source, images, WORDS, batch=1, seed=0, form=Texts(PROMPTER, parts))
+    begins = set[str]()
+    for _ in range(12):
+        batch = next(loader)
+        assert isinstance(batch, Worded)
+        begins.add(begin := WORDS.decode(batch.given.ids[0].tolist()))
+        assert f"{begin} {WORDS.decode(batch.said.ids[0].tolist())}".strip() == "a red circle"
+        assert batch.given.ids[0, 0] == 2
+        assert batch.said.ids[0, -1] == 3
+    assert begins == given

@@ -17,7 +17,7 @@ from chiasm.core.ability import Instructs, Judges
 from chiasm.core.config import from_json, to_json
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
-from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Prompt, Text
+from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Prompt, Text, Worded
 from chiasm.training.freeze import groups, set_mode
 from chiasm.training.inherit import inherit
 
@@ -66,7 +66,12 @@ def _instructions(model: nn.Module) -> Instructed:
     return Instructed(shown, Prompt(prompt, _text(6, seed=4) if model.hinted else None), words)
 
 
-BATCHES = {ImageText: _captions, Asked: _questions, Labelled: _labels, Instructed: _instructions}
+def _texts(_: nn.Module) -> Worded:
+    said = _text(6)
+    return Worded(Text(said.ids[:, :1], said.mask[:, :1]), said)
+
+
+BATCHES = {ImageText: _captions, Asked: _questions, Labelled: _labels, Instructed: _instructions, Worded: _texts}
 
 
 def _batch(model: nn.Module) -> Any:

@@ -73,6 +73,20 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Worded:
+    """Texts alone: what a language model is given of each, padded on the left, and what it should say then."""
+
+    given: Text
+    said: Text
+
+    def __len__(self) -> int:
+        return len(self.said)
+
+    def to(self, device: torch.device | str) -> "Worded":
+        return Worded(self.given.to(device), self.said.to(device))
+
+
+@dataclass(frozen=True)
 class ImageText:
     """Paired images and captions.
 

@@ -18,11 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chiasm.core.ability import Picture
-from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Text
+from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Text, Worded
 from chiasm.data.pairs import Pair
 from chiasm.data.text import Tokenizer, clean, padded
 
-Batch = ImageText | Asked | Labelled | Instructed
+Batch = ImageText | Asked | Labelled | Instructed | Worded
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chiasm.core.ability import Picture
-from chiasm.core.types import Instructed
+from chiasm.core.types import Instructed, Worded
 from chiasm.data.batches import asked
 from chiasm.data.pairs import Pair
 from chiasm.data.prompts import Prompter
@@ -62,12 +62,31 @@ class Instructions:
 
 
 @dataclass(frozen=True)
-class Continuations:
-    """A picture, the beginning of its text, and how it goes on: the prefix language modelling of BLIP-2's second stage.
+class Halves:
+    """The beginning of a text and how it goes on, cut between two words, anew in every epoch.
 
-    The text is cut between two words, anew in every epoch and each place as likely as any other, so that both
-    parts have at least one (arXiv:2301.12597, section 3.3); a text of one word is all said.
+    Any place is as likely as any other, and both parts have at least one word (BLIP-2, arXiv:2301.12597, section
+    3.3); a text of one word is all said.
     """
+
+    def vary(self, words: Sequence[str], rng: Random) -> tuple[str, str]:
+        """The two parts, for one epoch."""
+        cut = rng.randint(1, len(words) - 1) if len(words) > 1 else 0
+        return " ".join(words[:cut]), " ".join(words[cut:])
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Nothing is given, all is said."""
+
+    def vary(self, words: Sequence[str], _rng: Random) -> tuple[str, str]:
+        """The two parts, for one epoch."""
+        return "", " ".join(words)
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """A picture, how its text begins, and how it goes on: what language models of two halves learn in BLIP-2."""
 
     prompter: Prompter
     sense: str = "image"
@@ -77,15 +96,44 @@ class Continuations:
         return [pair.image]
 
     def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
-        return [clean(pair.text).split() or "no text" for pair in pairs]
+        return [_words(pair) for pair in pairs]
 
     def vary(self, words: Sequence[str], rng: Random) -> tuple[str, str]:
         """The two parts, for one epoch."""
-        cut = rng.randint(1, len(words) - 1) if len(words) > 1 else 0
-        return " ".join(words[:cut]), " ".join(words[cut:])
+        return Halves().vary(words, rng)
 
     def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], pad: int) -> Instructed:
         return Instructions(self.prompter, sense=self.sense, longest=self.longest).batch(images, words, pad)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts without pictures: what a language model learns before it is shown any.
+
+    A decoder says all of them (`Whole`); what has an encoder too reads how they begin (`Halves`).
+    """
+
+    prompter: Prompter
+    parts: Whole | Halves = Whole()
+    longest: int = 64
+
+    def pictures(self, _pair: Pair) -> Sequence[Picture]:
+        return []
+
+    def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
+        return [_words(pair, self.longest) for pair in pairs]
+
+    def vary(self, words: Sequence[str], rng: Random) -> tuple[str, str]:
+        """The two parts, for one epoch."""
+        return self.parts.vary(words, rng)
+
+    def batch(self, _images: Float[Tensor, "b 0 3 h w"], words: Sequence[Any], _pad: int) -> Worded:
+        given = self.prompter([[begin] for begin, _ in words], [], longest=self.longest)
+        return Worded(given.words, self.prompter.said([said for _, said in words], longest=self.longest))
+
+
+def _words(pair: Pair, most: int = 30) -> Any:
+    return clean(pair.text, max_words=most).split() or "no text"
 
 
 def _task(pair: Pair) -> Any:

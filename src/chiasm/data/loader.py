@@ -159,7 +159,8 @@ class PairLoader:
 
     def _decode(self, row: int, pair: Pair) -> Tensor | str:
         try:
-            return torch.stack([self._reader.read(picture, index=row) for picture in self.form.pictures(pair)])
+            squares = [self._reader.read(picture, index=row) for picture in self.form.pictures(pair)]
+            return torch.stack(squares) if squares else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
         except MediaError as error:
             return error.reason
 

@@ -29,8 +29,12 @@ class Bounded(Worded, Protocol):
 
 
 def pixels_of(config: Config, fit: Fit = Fit.SQUASH) -> Pixels:
-    """Pictures as the vision tower wants them, with the channels' statistics that all of BLIP's line uses."""
-    return Pixels(size=_part(config, ViT.Config).image, mean=CLIP_MEAN, std=CLIP_STD, fit=fit)
+    """Pictures as the vision tower wants them, with the channels' statistics that all of BLIP's line uses.
+
+    Where there is no tower, they have no size.
+    """
+    size = next((part.image for part in _parts(config) if isinstance(part, ViT.Config)), 0)
+    return Pixels(size=size, mean=CLIP_MEAN, std=CLIP_STD, fit=fit)
 
 
 def longest_text(config: Config) -> int:

@@ -2,6 +2,7 @@
 
     align      picture ─ ViT (frozen) ─ Q-Former ─ contrast + match + generate         what texts say of pictures
     retrieve   picture ─ ViT ────────── Q-Former ─ contrast + match + generate         clean, larger pictures
+    words      text ─ LM ─ language                                                    for lack of a published one
     generate   picture ─ ViT (frozen) ─ Q-Former ─ linear ─ LM (frozen) ─ language     what the LM makes of that
     caption    picture ─ ViT ────────── Q-Former ─ linear ─ LM (frozen) ─ language     clean, larger pictures
     vqa        picture ─ ViT ────────── Q-Former with the question ─ linear ─ LM (frozen) ─ language
@@ -12,6 +13,7 @@ first stage's Q-Former, which the second has no use for. Numbers without a comme
 
 from dataclasses import replace
 
+from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner
 from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM
 from chiasm.core.stage import Stage
@@ -20,7 +22,7 @@ from chiasm.core.types import Markers, Wording
 from chiasm.layouts import original
 from chiasm.nn import decoders, encdec
 from chiasm.nn.connector import QFormerConnector
-from chiasm.nn.language import LanguageConfig
+from chiasm.nn.language import AnyWords, LanguageConfig
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import ConvStem, ViT, clip_l14, eva_g14
 
@@ -66,7 +68,7 @@ def asked(cfg: QueryAligner.Config, lm: LanguageConfig, wording: Wording) -> Spl
     )
 
 
-def tiny_lm() -> LanguageConfig:
+def tiny_lm() -> AnyWords:
     """A language model that learns the made world's English in minutes."""
     return decoders.tiny(256)
 
@@ -91,6 +93,7 @@ SYSTEM = System(
         "tiny-aligner": tiny_aligner,
         "tiny": tiny,
         "tiny-t5": tiny_t5,
+        "tiny-lm": lambda: LanguageModel.Config(lm=tiny_lm()),
         "tiny-vqa": lambda: asked(tiny_aligner(), tiny().lm, tiny().wording),
         "aligner": lambda: aligner(eva_g14()),
         "aligner-vit-l": lambda: aligner(clip_l14()),
@@ -107,6 +110,7 @@ SYSTEM = System(
     stages=(
         Stage(name="align", preset="tiny-aligner", train=ALIGNS, losses=LOSSES),
         Stage(name="retrieve", preset="tiny-aligner", train={"vision": 1.0, **ALIGNS}, losses=LOSSES, inherit={"": ""}),
+        Stage(name="words", preset="tiny-lm", train={"lm": 1.0}, losses={"language": 1.0}),
         Stage(
             name="generate",
             preset="tiny",
