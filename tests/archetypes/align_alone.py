@@ -13,7 +13,7 @@ from chiasm.archetypes.answer import Answerer, DistilledAnswerer, Opening
 from chiasm.archetypes.fusion import Fusion, MaskedFusion
 from chiasm.archetypes.judge import TRUTH, DistilledJudge, Judge
 from chiasm.archetypes.med import MED, Retriever
-from chiasm.archetypes.queries import QueryAligner
+from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core import ranks
 from chiasm.core.types import Asked, ImageText, Labelled, Markers, Text
 from chiasm.nn.bert import Bert
@@ -45,7 +45,9 @@ LOOK = QFormer.Config(
 )
 GRAPHS = {
     "med": MED.Config(retriever=ALIGN),
-    "queries": QueryAligner.Config(vision=VISION, qformer=LOOK, markers=MARKERS, embed=8),
+    "queries": QueryAligner.Config(
+        retriever=QueryRetriever.Config(vision=VISION, qformer=LOOK, markers=MARKERS, embed=8)
+    ),
     "fusion": MaskedFusion.Config(fusion=FUSE),
     "judge": DistilledJudge.Config(student=JUDGE, momentum=0.9, ramp=2),
     "answerer": DistilledAnswerer.Config(answerer=ANSWER, momentum=0.9, ramp=2),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from chiasm.archetypes.queries import QueryAligner
+from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core.types import ImageText, Markers, Text
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import Bare, PatchStem, ViT
@@ -24,7 +24,8 @@ LOOK = QFormer.Config(
     dropout=0.0,
     std=0.3,
 )
-CFG = QueryAligner.Config(vision=VISION, qformer=LOOK, markers=MARKERS, embed=7)
+TOWERS = QueryRetriever.Config(vision=VISION, qformer=LOOK, markers=MARKERS, embed=7)
+CFG = QueryAligner.Config(retriever=TOWERS)
 
 
 @pytest.fixture
@@ -59,18 +60,18 @@ def test_rows_of_others_get_no_gradient_from_contrast(model: QueryAligner, batch
     """A picture learns from its own choice of a text alone, not from the texts that choose among pictures."""
     alone = replace(batch, identity=torch.arange(4))
     model(alone)["contrast"].backward()
-    image = model.image_head.weight.grad
+    image = model.retriever.image_head.weight.grad
     seen, texts = model.see(batch.images), model.embed_text(batch.text).detach()
     logits = (model.embed_seen(seen) @ texts.T).amax(dim=1) / model.temperature.detach()
     loss = F.cross_entropy(logits, torch.arange(4), label_smoothing=0.1) / 2
-    (expected,) = torch.autograd.grad(loss, model.image_head.weight)
+    (expected,) = torch.autograd.grad(loss, model.retriever.image_head.weight)
     torch.testing.assert_close(image, expected)
 
 
 def test_matching_is_the_mean_of_what_queries_say(model: QueryAligner, batch: ImageText) -> None:
     seen = model.see(batch.images)
     states = model.fuse(seen, batch.text)
-    expected = torch.stack([model.match_head(row).mean(dim=0) for row in states])
+    expected = torch.stack([model.retriever.match_head(row).mean(dim=0) for row in states])
     torch.testing.assert_close(model.match(seen, batch.text, torch.arange(4)), expected)
     one = model.match(seen[1:2], batch.text, torch.zeros(4, dtype=torch.long))
     torch.testing.assert_close(one, model.match(seen, batch.text, torch.ones(4, dtype=torch.long)))
@@ -110,21 +111,29 @@ def test_generating_scores_every_word_after_dec(model: QueryAligner, batch: Imag
     torch.testing.assert_close(model(batch)["generate"], loss / count, rtol=1e-4, atol=1e-5)
 
 
+def test_without_the_third_head_the_others_are_the_same(model: QueryAligner, batch: ImageText) -> None:
+    torch.manual_seed(1)
+    losses = model(batch)
+    torch.manual_seed(1)
+    alone = model.retriever(batch)
+    assert alone == {"contrast": losses["contrast"], "match": losses["match"]}
+
+
 def test_a_tower_that_does_not_learn_leaves_no_graph(model: QueryAligner, batch: ImageText) -> None:
-    model.vision.requires_grad_(requires_grad=False)
-    seen = model.vision(batch.images)
+    model.retriever.vision.requires_grad_(requires_grad=False)
+    seen = model.retriever.vision(batch.images)
     assert seen.grad_fn is None
     assert not seen.requires_grad
     torch.stack(list(model(batch).values())).sum().backward()
-    assert all(weight.grad is None for weight in model.vision.parameters())
-    assert model.vision_norm.weight.grad is not None
+    assert all(weight.grad is None for weight in model.retriever.vision.parameters())
+    assert model.retriever.vision_norm.weight.grad is not None
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="needs a text half and pictures of the tower's width 14"):
-        replace(CFG, qformer=replace(LOOK, image_dim=20))
+        replace(TOWERS, qformer=replace(LOOK, image_dim=20))
     with pytest.raises(ValueError, match="this one has text None"):
-        replace(CFG, qformer=replace(LOOK, text=None))
+        replace(TOWERS, qformer=replace(LOOK, text=None))
     with pytest.raises(ValueError, match="batches of at least 2"):
         CFG.build()(
             ImageText(

@@ -63,7 +63,7 @@ def test_features_are_those_of_queries(blip2: Predictor, pictures: Pictures, wor
     found = blip2.features(images=pictures, texts=words, batch_size=4)
     assert isinstance(blip2.module, QueryAligner)
     with torch.no_grad():
-        logits = blip2.module.match_head(found["fusion"]).mean(dim=1)
+        logits = blip2.module.retriever.match_head(found["fusion"]).mean(dim=1)
     torch.testing.assert_close(logits, blip2.match(pictures, words).itm_logits, **TIGHT)
     assert {len(states) for states in blip2.features(images=[], texts=[]).values()} == {0}
     assert blip2.embed(images=[]).shape == (0, 8, 64)

@@ -25,7 +25,7 @@ def _millions(module: nn.Module) -> float:
 def test_the_q_former_has_the_paper_s_size() -> None:
     """188 M in the paper's section 3.1; 186.7 M of them with its heads over ViT-g, 105 M without words in stage 2."""
     model = _meta("aligner")
-    assert _millions(model.qformer) == pytest.approx(185.7, abs=0.1)
+    assert _millions(model.retriever.qformer) == pytest.approx(185.7, abs=0.1)
     learns = groups(model, blip2.SYSTEM.stage("align"), weight_decay=0.05)
     trained = sum(weight.numel() for group in learns for weight in group["params"]) / 1e6
     assert trained == pytest.approx(186.7, abs=0.1)
@@ -36,7 +36,7 @@ def test_the_q_former_has_the_paper_s_size() -> None:
 
 def test_larger_pictures_mean_more_places_and_nothing_else() -> None:
     usual, coco = _meta("aligner"), _meta("aligner-coco")
-    assert coco.vision.position.shape[1] - 1 == (364 // 14) ** 2
+    assert coco.retriever.vision.position.shape[1] - 1 == (364 // 14) ** 2
     assert _millions(coco) - _millions(usual) == pytest.approx((26**2 - 16**2) * 1408 / 1e6)
 
 

@@ -5,7 +5,8 @@
                                      └─ text after what the queries saw ── generate               [DEC] a red ball [SEP]
 
 There is no momentum twin and no queue: a frozen tower leaves room for batches that are large enough, and the
-wrong pairs to match against come from all ranks.
+wrong pairs to match against come from all ranks. `QueryRetriever` has the first two heads and stands alone where
+files have no third; `QueryAligner` has all of them.
 """
 
 from dataclasses import dataclass, replace
@@ -30,8 +31,8 @@ from chiasm.objectives.matching import match
 NORM = LayerNorm.Config(eps=1e-5)
 
 
-class QueryAligner(nn.Module):
-    """A picture encoder, and a Q-Former that compares, matches and writes."""
+class QueryRetriever(nn.Module):
+    """A picture encoder, and a Q-Former that compares and matches."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -49,14 +50,14 @@ class QueryAligner(nn.Module):
                     f"one has text {self.qformer.text} and takes {self.qformer.image_dim}"
                 )
 
-        def build(self) -> "QueryAligner":
-            return QueryAligner(self)
+        def build(self) -> "QueryRetriever":
+            return QueryRetriever(self)
 
-        def fitted(self, vocab: int, markers: Markers) -> "QueryAligner.Config":
+        def fitted(self, vocab: int, markers: Markers) -> "QueryRetriever.Config":
             """The same for another vocabulary."""
             return replace(self, qformer=self.qformer.worded(vocab), markers=markers)
 
-        def sized(self, image: int | None) -> "QueryAligner.Config":
+        def sized(self, image: int | None) -> "QueryRetriever.Config":
             """The same for pictures of another size, if one is given."""
             return replace(self, vision=self.vision.sized(image))
 
@@ -68,18 +69,15 @@ class QueryAligner(nn.Module):
         self.image_head = nn.Linear(cfg.qformer.dim, cfg.embed)
         self.text_head = nn.Linear(cfg.qformer.dim, cfg.embed)
         self.match_head = nn.Linear(cfg.qformer.dim, 2)
-        self.word_head = WordHead(cfg.qformer.dim, self.qformer.words, eps=cfg.qformer.eps, std=cfg.qformer.std)
         self.temperature = nn.Parameter(torch.tensor(0.07))
-        self.start, self.end = cfg.markers.dec, cfg.markers.sep
         self.smoothing = cfg.smoothing
 
     def forward(self, batch: ImageText) -> Losses:
         seen = self.see(batch.images)
         memory = self.qformer.recall(seen)
-        looked = self.qformer.look(memory)
-        return self._align(batch, seen, memory, looked) | {"generate": self._describe(batch.text, looked)}
+        return self.align(batch, seen, memory, self.qformer.look(memory))
 
-    def _align(self, batch: ImageText, seen: Float[Tensor, "b p c"], memory: Memory, looked: Looked) -> Losses:
+    def align(self, batch: ImageText, seen: Float[Tensor, "b p c"], memory: Memory, looked: Looked) -> Losses:
         """Contrast with the rows of all ranks, which get no gradient from it, and matching with their hardest."""
         image, text = self._embedded(looked), self.embed_text(batch.text)
         images, texts, everyone = ranks.gather_all(image.detach(), text.detach(), batch.identity)
@@ -94,13 +92,6 @@ class QueryAligner(nn.Module):
             "contrast": (contrast(to_text, truth) + contrast(to_image, truth)) / 2,
             "match": match(logits, positives=len(words)),
         }
-
-    def _describe(self, text: Text, looked: Looked) -> Float[Tensor, ""]:
-        """What comes next, for words that see the queries; padding on the right needs no mask."""
-        text = text.opened_by(self.start)
-        states, _ = self.qformer.decode(text.ids, self.qformer.blank(looked.known))
-        states, target = labelled(states, text.ids, text.mask)
-        return ranks.fair(next_token(self.word_head(states), target, smoothing=self.smoothing), len(target))
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
         """A tower that does not learn leaves no graph: neither its weights nor pictures ask for a gradient."""
@@ -127,18 +118,85 @@ class QueryAligner(nn.Module):
         """States of the queries beside text `i`, after they have read picture `i`."""
         return self.qformer.together(self.qformer.recall(seen), text)
 
-    def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
-        return self.qformer.blank(self.qformer.look(self.qformer.recall(seen)).known)
-
-    def speak(
-        self, ids: Int[Tensor, "n t"], state: Cache, present: Bool[Tensor, "n t"] | None = None
-    ) -> tuple[Float[Tensor, "n v"], Cache]:
-        states, state = self.qformer.decode(ids, state, present)
-        return self.word_head(states[:, -1]), state
-
     def _embedded(self, looked: Looked) -> Float[Tensor, "b q d"]:
         return F.normalize(self.image_head(looked.states), dim=-1)
 
     def _judged(self, memory: Memory, text: Text) -> Float[Tensor, "n 2"]:
         """The mean of what every query says."""
         return self.match_head(self.qformer.together(memory, text)).mean(dim=1)
+
+
+class QueryAligner(nn.Module):
+    """The first stage's graph: the same, and a head that writes about what the queries saw."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        retriever: QueryRetriever.Config
+
+        def build(self) -> "QueryAligner":
+            return QueryAligner(self)
+
+        def fitted(self, vocab: int, markers: Markers) -> "QueryAligner.Config":
+            """The same for another vocabulary."""
+            return replace(self, retriever=self.retriever.fitted(vocab, markers))
+
+        def sized(self, image: int | None) -> "QueryAligner.Config":
+            """The same for pictures of another size, if one is given."""
+            return replace(self, retriever=self.retriever.sized(image))
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        qformer, markers = cfg.retriever.qformer, cfg.retriever.markers
+        self.retriever = cfg.retriever.build()
+        self.word_head = WordHead(qformer.dim, self.retriever.qformer.words, eps=qformer.eps, std=qformer.std)
+        self.start, self.end = markers.dec, markers.sep
+        self.smoothing = cfg.retriever.smoothing
+
+    @property
+    def temperature(self) -> Tensor:
+        return self.retriever.temperature
+
+    def forward(self, batch: ImageText) -> Losses:
+        seen = self.see(batch.images)
+        memory = self.retriever.qformer.recall(seen)
+        looked = self.retriever.qformer.look(memory)
+        return self.retriever.align(batch, seen, memory, looked) | self.describe(batch.text, looked)
+
+    def describe(self, text: Text, looked: Looked) -> Losses:
+        """What comes next, for words that see the queries; padding on the right needs no mask."""
+        text, qformer = text.opened_by(self.start), self.retriever.qformer
+        states, _ = qformer.decode(text.ids, qformer.blank(looked.known))
+        states, target = labelled(states, text.ids, text.mask)
+        loss = next_token(self.word_head(states), target, smoothing=self.smoothing)
+        return {"generate": ranks.fair(loss, len(target))}
+
+    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
+        return self.retriever.see(images)
+
+    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"]:
+        return self.retriever.embed_seen(seen)
+
+    def read(self, text: Text) -> Float[Tensor, "b t d"]:
+        return self.retriever.read(text)
+
+    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
+        return self.retriever.embed_text(text)
+
+    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        return self.retriever.match(seen, text, rows)
+
+    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return self.retriever.order(matched, cosine)
+
+    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b q d"]:
+        return self.retriever.fuse(seen, text)
+
+    def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
+        qformer = self.retriever.qformer
+        return qformer.blank(qformer.look(qformer.recall(seen)).known)
+
+    def speak(
+        self, ids: Int[Tensor, "n t"], state: Cache, present: Bool[Tensor, "n t"] | None = None
+    ) -> tuple[Float[Tensor, "n v"], Cache]:
+        states, state = self.retriever.qformer.decode(ids, state, present)
+        return self.word_head(states[:, -1]), state

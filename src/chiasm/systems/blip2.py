@@ -14,7 +14,7 @@ first stage's Q-Former, which the second has no use for. Numbers without a comme
 from dataclasses import replace
 
 from chiasm.archetypes.language_model import LanguageModel
-from chiasm.archetypes.queries import QueryAligner
+from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM
 from chiasm.core.stage import Stage
 from chiasm.core.system import System, Vocabulary
@@ -35,13 +35,13 @@ T5 = Wording(start=None, close=1, end=1, pad=0, question="Question: {} Short ans
 TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
 
 
-def aligner(vision: ViT.Config) -> QueryAligner.Config:
+def towers(vision: ViT.Config) -> QueryRetriever.Config:
     """32 queries over a tower, in BERT-base."""
     qformer = QFormer.Config(image_dim=vision.dim, text=Words(vocab=VOCAB))
-    return QueryAligner.Config(vision=vision, qformer=qformer, markers=MARKERS)
+    return QueryRetriever.Config(vision=vision, qformer=qformer, markers=MARKERS)
 
 
-def tiny_aligner() -> QueryAligner.Config:
+def tiny_towers() -> QueryRetriever.Config:
     """Small pictures, short words, minutes on a CPU."""
     std = 0.18  # see nn/init.py
     vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), eps=1e-5, std=std)
@@ -49,23 +49,19 @@ def tiny_aligner() -> QueryAligner.Config:
         image_dim=64, text=Words(vocab=256, max_len=64), queries=8, dim=64, depth=2, heads=2, reads=(0,), dropout=0.0,
         std=std,
     )  # fmt: skip
-    return QueryAligner.Config(vision=vision, qformer=qformer, markers=TINY, embed=64)
+    return QueryRetriever.Config(vision=vision, qformer=qformer, markers=TINY, embed=64)
 
 
-def speaker(cfg: QueryAligner.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
+def speaker(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """What speaks of what an aligner sees; its Q-Former reads pictures only."""
-    bridge = QFormerConnector.Config(qformer=replace(cfg.qformer, text=None))
-    return SplicedLM.Config(
-        lm=lm, senses=(Sense.Config(name=PICTURES, encoder=cfg.vision, connector=bridge),), wording=wording
-    )
+    return asked(replace(cfg, qformer=replace(cfg.qformer, text=None)), lm, wording)
 
 
-def asked(cfg: QueryAligner.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
+def asked(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """The same with a Q-Former that reads the question too."""
     bridge = QFormerConnector.Config(qformer=cfg.qformer)
-    return SplicedLM.Config(
-        lm=lm, senses=(Sense.Config(name=PICTURES, encoder=cfg.vision, connector=bridge),), wording=wording
-    )
+    sense = Sense.Config(name=PICTURES, encoder=cfg.vision, connector=bridge)
+    return SplicedLM.Config(lm=lm, senses=(sense,), wording=wording)
 
 
 def tiny_lm() -> AnyWords:
@@ -75,48 +71,62 @@ def tiny_lm() -> AnyWords:
 
 def tiny() -> SplicedLM.Config:
     """With a decoder."""
-    return speaker(tiny_aligner(), tiny_lm(), Wording(start=2, close=None, end=3, pad=0))
+    return speaker(tiny_towers(), tiny_lm(), Wording(start=2, close=None, end=3, pad=0))
 
 
 def tiny_t5() -> SplicedLM.Config:
     """With an encoder and a decoder."""
-    return speaker(tiny_aligner(), encdec.tiny(256), Wording(start=None, close=3, end=3, pad=0))
+    return speaker(tiny_towers(), encdec.tiny(256), Wording(start=None, close=3, end=3, pad=0))
 
 
-ALIGNS = {"vision_norm": 1.0, "qformer": 1.0, "*_head": 1.0, "temperature": 1.0}
+# all but `retriever.vision`
+ALIGNS = {
+    "retriever.vision_norm": 1.0, "retriever.qformer": 1.0, "retriever.*_head": 1.0, "retriever.temperature": 1.0,
+    "word_head": 1.0,
+}  # fmt: skip
 LOSSES = {"contrast": 1.0, "match": 1.0, "generate": 1.0}
 BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 SYSTEM = System(
     paper="arXiv:2301.12597",
     vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={
-        "tiny-aligner": tiny_aligner,
+        "tiny-aligner": lambda: QueryAligner.Config(retriever=tiny_towers()),
         "tiny": tiny,
         "tiny-t5": tiny_t5,
         "tiny-lm": lambda: LanguageModel.Config(lm=tiny_lm()),
-        "tiny-vqa": lambda: asked(tiny_aligner(), tiny().lm, tiny().wording),
-        "aligner": lambda: aligner(eva_g14()),
-        "aligner-vit-l": lambda: aligner(clip_l14()),
-        "aligner-coco": lambda: aligner(eva_g14(image=364)),
-        "opt-2.7b": lambda: speaker(aligner(eva_g14()), decoders.opt_2_7b(), OPT),
-        "opt-2.7b-vit-l": lambda: speaker(aligner(clip_l14()), decoders.opt_2_7b(), OPT),
-        "opt-2.7b-coco": lambda: speaker(aligner(eva_g14(image=364)), decoders.opt_2_7b(), OPT),
-        "opt-2.7b-vqa": lambda: asked(aligner(eva_g14(image=490)), decoders.opt_2_7b(), OPT),
-        "opt-6.7b": lambda: speaker(aligner(eva_g14()), decoders.opt_6_7b(), OPT),
-        "flan-t5-xl": lambda: speaker(aligner(eva_g14()), encdec.flan_t5_xl(), T5),
-        "flan-t5-xl-vit-l": lambda: speaker(aligner(clip_l14()), encdec.flan_t5_xl(), T5),
-        "flan-t5-xxl": lambda: speaker(aligner(eva_g14()), encdec.flan_t5_xxl(), T5),
+        "tiny-vqa": lambda: asked(tiny_towers(), tiny().lm, tiny().wording),
+        "aligner": lambda: QueryAligner.Config(retriever=towers(eva_g14())),
+        "aligner-vit-l": lambda: QueryAligner.Config(retriever=towers(clip_l14())),
+        "aligner-coco": lambda: QueryAligner.Config(retriever=towers(eva_g14(image=364))),
+        "opt-2.7b": lambda: speaker(towers(eva_g14()), decoders.opt_2_7b(), OPT),
+        "opt-2.7b-vit-l": lambda: speaker(towers(clip_l14()), decoders.opt_2_7b(), OPT),
+        "opt-2.7b-coco": lambda: speaker(towers(eva_g14(image=364)), decoders.opt_2_7b(), OPT),
+        "opt-2.7b-vqa": lambda: asked(towers(eva_g14(image=490)), decoders.opt_2_7b(), OPT),
+        "opt-6.7b": lambda: speaker(towers(eva_g14()), decoders.opt_6_7b(), OPT),
+        "flan-t5-xl": lambda: speaker(towers(eva_g14()), encdec.flan_t5_xl(), T5),
+        "flan-t5-xl-vit-l": lambda: speaker(towers(clip_l14()), encdec.flan_t5_xl(), T5),
+        "flan-t5-xxl": lambda: speaker(towers(eva_g14()), encdec.flan_t5_xxl(), T5),
     },
     stages=(
         Stage(name="align", preset="tiny-aligner", train=ALIGNS, losses=LOSSES),
-        Stage(name="retrieve", preset="tiny-aligner", train={"vision": 1.0, **ALIGNS}, losses=LOSSES, inherit={"": ""}),
+        Stage(
+            name="retrieve",
+            preset="tiny-aligner",
+            train={"retriever": 1.0, "word_head": 1.0},
+            losses=LOSSES,
+            inherit={"": ""},
+        ),
         Stage(name="words", preset="tiny-lm", train={"lm": 1.0}, losses={"language": 1.0}),
         Stage(
             name="generate",
             preset="tiny",
             train={BRIDGE: 1.0},
             losses={"language": 1.0},
-            inherit={ENCODER: "vision", f"{BRIDGE}.norm": "vision_norm", f"{BRIDGE}.qformer": "qformer"},
+            inherit={
+                ENCODER: "retriever.vision",
+                f"{BRIDGE}.norm": "retriever.vision_norm",
+                f"{BRIDGE}.qformer": "retriever.qformer",
+            },
         ),
         Stage(
             name="caption",
