@@ -53,7 +53,7 @@ def _colours(rows: int, rng: torch.Generator) -> ImageText:
 def _trained(*, shuffled: bool) -> dict[str, float]:
     torch.manual_seed(0)
     rng = torch.Generator().manual_seed(0)
-    model, last = blip2.tiny_aligner().build(), list[dict[str, float]]()
+    model, last = blip2.SYSTEM.presets["tiny-aligner"]().build(), list[dict[str, float]]()
     parts = groups(model, blip2.SYSTEM.stage("align"), weight_decay=0.05)
     optimiser = torch.optim.AdamW([{"params": group["params"]} for group in parts], lr=3e-3)
     for _ in range(40):

@@ -153,3 +153,11 @@ class SplicedLM(nn.Module):
         if name not in self.cues:
             raise ValueError(f"the model has no sense for {name}: it has {', '.join(self.cues)}")
         return cast(Sense, self.senses[name])
+
+
+def seeing(
+    encoder: Encodes, connector: QFormerConnector.Config | LinearConnector.Config, lm: LanguageConfig, wording: Wording
+) -> SplicedLM.Config:
+    """A language model with no sense but one for pictures."""
+    sense = Sense.Config(name=PICTURES, encoder=encoder, connector=connector)
+    return SplicedLM.Config(lm=lm, senses=(sense,), wording=wording)

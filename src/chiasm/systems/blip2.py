@@ -15,14 +15,14 @@ from dataclasses import replace
 
 from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner, QueryRetriever
-from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM
+from chiasm.archetypes.spliced import PICTURES, SplicedLM, seeing
 from chiasm.core.stage import Stage
 from chiasm.core.system import System, Vocabulary
 from chiasm.core.types import Markers, Wording
 from chiasm.layouts import original
 from chiasm.nn import decoders, encdec
 from chiasm.nn.connector import QFormerConnector
-from chiasm.nn.language import AnyWords, LanguageConfig
+from chiasm.nn.language import LanguageConfig
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import ConvStem, ViT, clip_l14, eva_g14
 
@@ -54,24 +54,17 @@ def tiny_towers() -> QueryRetriever.Config:
 
 def speaker(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """What speaks of what an aligner sees; its Q-Former reads pictures only."""
-    return asked(replace(cfg, qformer=replace(cfg.qformer, text=None)), lm, wording)
+    return seeing(cfg.vision, QFormerConnector.Config(qformer=replace(cfg.qformer, text=None)), lm, wording)
 
 
 def asked(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """The same with a Q-Former that reads the question too."""
-    bridge = QFormerConnector.Config(qformer=cfg.qformer)
-    sense = Sense.Config(name=PICTURES, encoder=cfg.vision, connector=bridge)
-    return SplicedLM.Config(lm=lm, senses=(sense,), wording=wording)
-
-
-def tiny_lm() -> AnyWords:
-    """A language model that learns the made world's English in minutes."""
-    return decoders.tiny(256)
+    return seeing(cfg.vision, QFormerConnector.Config(qformer=cfg.qformer), lm, wording)
 
 
 def tiny() -> SplicedLM.Config:
     """With a decoder."""
-    return speaker(tiny_towers(), tiny_lm(), Wording(start=2, close=None, end=3, pad=0))
+    return speaker(tiny_towers(), decoders.tiny(256), Wording(start=2, close=None, end=3, pad=0))
 
 
 def tiny_t5() -> SplicedLM.Config:
@@ -93,7 +86,7 @@ SYSTEM = System(
         "tiny-aligner": lambda: QueryAligner.Config(retriever=tiny_towers()),
         "tiny": tiny,
         "tiny-t5": tiny_t5,
-        "tiny-lm": lambda: LanguageModel.Config(lm=tiny_lm()),
+        "tiny-lm": lambda: LanguageModel.Config(lm=decoders.tiny(256)),
         "tiny-vqa": lambda: asked(tiny_towers(), tiny().lm, tiny().wording),
         "aligner": lambda: QueryAligner.Config(retriever=towers(eva_g14())),
         "aligner-vit-l": lambda: QueryAligner.Config(retriever=towers(clip_l14())),
