@@ -32,6 +32,7 @@ MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=101)
 # what is said ends with a new line
 OPT = Wording(start=2, close=None, end=50_118, pad=1, question="Question: {} Answer:", turn="Question: {} Answer:")
 T5 = Wording(start=None, close=1, end=1, pad=0, question="Question: {} Short answer:", turn="Question: {} Answer:")
+DECODES = Wording(start=2, close=None, end=3, pad=0, question="question {} answer", turn="question {} answer")
 TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
 
 
@@ -64,12 +65,12 @@ def asked(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> S
 
 def tiny() -> SplicedLM.Config:
     """With a decoder."""
-    return speaker(tiny_towers(), decoders.tiny(256), Wording(start=2, close=None, end=3, pad=0))
+    return speaker(tiny_towers(), decoders.tiny(256), DECODES)
 
 
 def tiny_t5() -> SplicedLM.Config:
     """With an encoder and a decoder."""
-    return speaker(tiny_towers(), encdec.tiny(256), Wording(start=None, close=3, end=3, pad=0))
+    return speaker(tiny_towers(), encdec.tiny(256), replace(DECODES, start=None, close=3))
 
 
 # all but `retriever.vision`
