@@ -11,7 +11,7 @@ from chiasm.core.config import from_json, to_json
 from chiasm.nn.points import AllGroups, MiniPointNet, PointEncoder, SinglePoint, farthest, nearest, take
 
 CFG = PointEncoder.Config(
-    end=AllGroups(), dim=12, depth=2, heads=3, groups=5, neighbours=4, widths=(4, 6, 8, 10), place=7, drop_path=0.0
+    end=AllGroups(), width=12, depth=2, heads=3, groups=5, neighbours=4, widths=(4, 6, 8, 10), place=7, drop_path=0.0
 )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_the_two_ends() -> None:
     every = CFG.build().eval()
     every.load_state_dict({name: value for name, value in one.state_dict().items() if name != "end.project"})
     states, vector = every(_cloud()), one(_cloud())
-    assert (states.shape, vector.shape) == ((3, CFG.tokens, CFG.width), (3, 1, 9))
+    assert (states.shape, vector.shape) == ((3, CFG.tokens, CFG.dim), (3, 1, 9))
     summary = torch.cat([states[:, 0], states[:, 1:].amax(1)], dim=-1)
     torch.testing.assert_close(vector[:, 0], summary @ one.end.project)
 

@@ -21,16 +21,20 @@ class Stack(nn.ModuleList, Generic[Part]):
 
 
 class PostNorm(nn.Module, Generic[Part]):
-    """``norm(x + f(x, ...))``: the residual of BERT (arXiv:1810.04805)."""
+    """``norm(x + f(x, ...))``: the residual of BERT (arXiv:1810.04805).
 
-    def __init__(self, f: Part, dim: int, *, eps: float = 1e-12, dropout: float = 0.0) -> None:
+    With `residual` above 1, ``norm(residual * x + f(x, ...))``: DeepNorm (arXiv:2203.00555).
+    """
+
+    def __init__(self, f: Part, dim: int, *, eps: float = 1e-12, dropout: float = 0.0, residual: float = 1.0) -> None:
         super().__init__()
         self.f = f
         self.norm = nn.LayerNorm(dim, eps=eps)
         self.dropout = nn.Dropout(dropout)
+        self.residual = residual
 
     def forward(self, x: Float[Tensor, "b n d"], *context: Any) -> Float[Tensor, "b n d"]:
-        return self.norm(x + self.dropout(self.f(x, *context)))
+        return self.norm(torch.add(self.dropout(self.f(x, *context)), x, alpha=self.residual))
 
 
 class DropPath(nn.Module):

@@ -101,7 +101,7 @@ class PointEncoder(nn.Module):
     @dataclass(frozen=True, kw_only=True)
     class Config:
         end: AllGroups | SinglePoint
-        dim: int = 384
+        width: int = 384  # of the stream
         depth: int = 12
         heads: int = 6
         groups: int = 512
@@ -116,9 +116,9 @@ class PointEncoder(nn.Module):
             return PointEncoder(self)
 
         @property
-        def width(self) -> int:
-            """Of what comes out."""
-            return self.end.dim if isinstance(self.end, SinglePoint) else self.dim
+        def dim(self) -> int:
+            """The width of what comes out."""
+            return self.end.dim if isinstance(self.end, SinglePoint) else self.width
 
         @property
         def tokens(self) -> int:
@@ -129,19 +129,19 @@ class PointEncoder(nn.Module):
         super().__init__()
         self.groups, self.neighbours = cfg.groups, cfg.neighbours
         self.group = MiniPointNet(cfg.widths)
-        self.enter = Linear(cfg.widths[-1], cfg.dim)
-        self.first = nn.Parameter(torch.empty(1, 1, cfg.dim))
-        self.first_position = nn.Parameter(torch.empty(1, 1, cfg.dim))
-        self.position = nn.Sequential(Linear(3, cfg.place), nn.GELU(), Linear(cfg.place, cfg.dim))
+        self.enter = Linear(cfg.widths[-1], cfg.width)
+        self.first = nn.Parameter(torch.empty(1, 1, cfg.width))
+        self.first_position = nn.Parameter(torch.empty(1, 1, cfg.width))
+        self.position = nn.Sequential(Linear(3, cfg.place), nn.GELU(), Linear(cfg.place, cfg.width))
         rates = [cfg.drop_path * i / max(1, cfg.depth - 1) for i in range(cfg.depth)]
         self.layers = Stack[PreNormLayer](
             PreNormLayer(
-                cfg.dim, cfg.heads, hidden=4 * cfg.dim, activation=Activation.GELU, eps=cfg.eps, drop_path=rate
+                cfg.width, cfg.heads, hidden=4 * cfg.width, activation=Activation.GELU, eps=cfg.eps, drop_path=rate
             )
             for rate in rates
         )
-        self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
-        self.end = Single(cfg.dim, cfg.end.dim) if isinstance(cfg.end, SinglePoint) else nn.Identity()
+        self.norm = nn.LayerNorm(cfg.width, eps=cfg.eps)
+        self.end = Single(cfg.width, cfg.end.dim) if isinstance(cfg.end, SinglePoint) else nn.Identity()
         normal(self.layers, std=cfg.std)
         for free in (self.first, self.first_position):
             nn.init.trunc_normal_(free, std=0.02)
