@@ -16,7 +16,29 @@ class Unread:
     reason: str
 
 
-Stored = Path | bytes | np.ndarray | Unread
+@dataclass(frozen=True)
+class Sound:
+    """What is heard: one channel of samples, float32 from -1 to 1, so many a second."""
+
+    samples: np.ndarray
+    rate: int
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What is felt: points on surfaces, float32 `[n, 3]`."""
+
+    points: np.ndarray
+
+
+@dataclass(frozen=True)
+class Video:
+    """What moves: pictures in the order of time, uint8 `[t, h, w, 3]`."""
+
+    frames: np.ndarray
+
+
+Stored = Path | bytes | np.ndarray | Unread | Sound | Cloud | Video
 
 
 @dataclass(frozen=True)
@@ -24,8 +46,9 @@ class Pair:
     """A picture and its text, not yet decoded.
 
     `image` is a path, an encoded file's bytes, or pixels (uint8, `[h, w, 3]`), and so is `second`,
-    where a text is about two pictures. `tags` are facts that travel along and that JSON can hold:
-    `human`, `noise` (its kind, "" for none), `truth`, `facts`; `question`, `answers`, `label`.
+    where a text is about two pictures; either may be what another sense perceives instead. `tags` are
+    facts that travel along and that JSON can hold: `human`, `noise` (its kind, "" for none), `truth`,
+    `facts`; `question`, `answers`, `label`.
     Where the picture is `Unread`, the text may have been lost with it.
     """
 

@@ -30,6 +30,11 @@ MADE: Mapping[str, tuple[str, str]] = {
     "questions": ("tasks", "open_questions"),
     "statements": ("tasks", "open_statements"),
     "entailment": ("tasks", "open_entailment"),
+    "sound": ("senses", "open_sensed"),
+    "points": ("senses", "open_sensed"),
+    "video": ("senses", "open_sensed"),
+    "asked": ("senses", "open_asked"),
+    "joint": ("senses", "open_joint"),
     "emoji": ("emoji", "open_emoji"),
 }
 

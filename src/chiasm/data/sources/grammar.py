@@ -4,11 +4,12 @@ A frame is a sentence with `{field}`s and `[optional parts]`, where every "a" is
 
     one [{size} ]{colour} {shape} at the {place}   <->   "an orange ring at the top left"
 
-`parse(say(facts)) == facts` for all facts of the world, in every phrasing.
+`parse(say(facts)) == facts` for all facts of pictures, in every phrasing, and `understand` reads besides what is
+said of sounds, clouds of points and videos.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from random import Random
 
@@ -22,6 +23,8 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "place": ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right"),
     "relation": ("left of", "right of", "above", "below", "inside"),
     "background": ("black", "grey", "white", "navy"),
+    "order": ("before",),
+    "motion": ("moving left", "moving right", "moving up", "moving down", "growing", "shrinking"),
 }
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above", "inside": "left of"}
 
@@ -30,7 +33,7 @@ OTHER = "[{other_size} ]{other_colour} {other_shape}"
 GROUPS = f"{{number}} {THING} and {{other_number}} {OTHER}"
 BACKGROUND = "[ on one {background} background]"
 # Which frames fit is told by the first of these fields that the facts have; frame 0 is canonical.
-FRAMES: Mapping[str, tuple[str, ...]] = {
+FRAMES: dict[str, tuple[str, ...]] = {
     "place": (
         f"one {THING} at the {{place}}{BACKGROUND}",
         f"there is one {THING} at the {{place}}{BACKGROUND}",
@@ -56,11 +59,29 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
         f"one picture with {{number}} {THING}{BACKGROUND}",
     ),
 }
+# What other senses tell: videos, sounds of two things, and whatever knows no place. Points have no colour, so that
+# these and the frames above are said and understood without one as well.
+SENSED: dict[str, tuple[str, ...]] = {
+    "motion": (
+        f"one {THING} {{motion}}{BACKGROUND}",
+        f"there is one {THING} {{motion}}{BACKGROUND}",
+        f"one {THING} that is {{motion}}{BACKGROUND}",
+        f"one video of one {THING} {{motion}}{BACKGROUND}",
+    ),
+    "order": (
+        f"one {THING} {{order}} one {OTHER}",
+        f"there is one {THING} {{order}} one {OTHER}",
+        f"one {THING} that comes {{order}} one {OTHER}",
+        f"one sound of one {THING} {{order}} one {OTHER}",
+    ),
+    "shape": (f"one {THING}", f"there is one {THING}", f"this is one {THING}", f"here is one {THING}"),
+}
 PHRASINGS = 4
 PLURALS = {shape: f"{shape}es" if shape.endswith("s") else f"{shape}s" for shape in VOCABULARY["shape"]}
 SINGULARS = {plural: shape for shape, plural in PLURALS.items()}
 FIELD = re.compile(r"\{(\w+)\}")
 OPTION = re.compile(r"\[([^\]]*)\]")
+COLOUR = re.compile(r"(\{(?:other_)?colour\} )")
 
 
 def say(facts: Facts, phrasing: int = 0) -> str:
@@ -69,13 +90,13 @@ def say(facts: Facts, phrasing: int = 0) -> str:
 
 
 def parse(text: str) -> Facts | None:
-    """The facts that a caption states, or None where it is not a sentence of this grammar."""
-    words = (SINGULARS.get(word, word) for word in text.lower().rstrip(" .").split())
-    plain = " ".join("one" if word in ("a", "an") else word for word in words)
-    for pattern in _patterns():
-        if found := pattern.fullmatch(plain):
-            return {field: value for field, value in found.groupdict().items() if value is not None}
-    return None
+    """The facts that a caption of a picture states, or None where it is not a sentence of this grammar."""
+    return _read(text, _patterns())
+
+
+def understand(text: str) -> Facts | None:
+    """The same for what any sense may tell."""
+    return _read(text, _all_patterns())
 
 
 def one_wrong(facts: Facts, rng: Random, offered: Mapping[str, tuple[str, ...]]) -> Facts:
@@ -101,7 +122,9 @@ def meaning(facts: Facts) -> frozenset[tuple[str, str]]:
 @cache
 def _frame(fields: frozenset[str], phrasing: int) -> str:
     """The frame for these fields, without the optional parts that they leave empty."""
-    frame = next(frames for field, frames in FRAMES.items() if field in fields)[phrasing]
+    frame = next(frames for field, frames in (FRAMES | SENSED).items() if field in fields)[phrasing]
+    if "colour" not in fields:
+        frame = COLOUR.sub("", frame)
     return OPTION.sub(lambda part: part[1] if fields.issuperset(FIELD.findall(part[1])) else "", frame)
 
 
@@ -128,14 +151,29 @@ def _inflected(text: str) -> str:
     return " ".join(spoken)
 
 
+def _read(text: str, patterns: tuple[re.Pattern[str], ...]) -> Facts | None:
+    words = (SINGULARS.get(word, word) for word in text.lower().rstrip(" .").split())
+    plain = " ".join("one" if word in ("a", "an") else word for word in words)
+    for pattern in patterns:
+        if found := pattern.fullmatch(plain):
+            return {field: value for field, value in found.groupdict().items() if value is not None}
+    return None
+
+
 @cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
+    return tuple(_pattern(frame) for frames in FRAMES.values() for frame in frames)
+
+
+@cache
+def _all_patterns() -> tuple[re.Pattern[str], ...]:
+    # sensed first: "a red ring" by itself counts nothing
+    return tuple(_pattern(COLOUR.sub(r"[\1]", frame)) for frames in (SENSED | FRAMES).values() for frame in frames)
+
+
+def _pattern(frame: str) -> re.Pattern[str]:
     def alternatives(field: re.Match[str]) -> str:
         longest_first = sorted(_values(field[1], VOCABULARY), key=len, reverse=True)
         return f"(?P<{field[1]}>{'|'.join(longest_first)})"
 
-    def frames() -> Iterator[str]:
-        for several in FRAMES.values():
-            yield from several
-
-    return tuple(re.compile(OPTION.sub(r"(?:\1)?", FIELD.sub(alternatives, frame))) for frame in frames())
+    return re.compile(OPTION.sub(r"(?:\1)?", FIELD.sub(alternatives, frame)))

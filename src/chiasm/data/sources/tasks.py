@@ -20,7 +20,7 @@ from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.canvas import Scene, draw
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.grammar import one_wrong
-from chiasm.data.sources.questions import questions
+from chiasm.data.sources.questions import drawn, questions
 from chiasm.data.sources.world import WorldPairs, open_world
 from chiasm.data.text import clean
 
@@ -41,10 +41,9 @@ class WorldQuestions:
     def __getitem__(self, index: int) -> Pair:
         scene, rng = self.pairs.scene(index), chance("question", self.pairs.seed, self.pairs.split, index)
         asked = [each for each in questions(scene) if each.kind in self.kinds]
-        kind = rng.choice(sorted({each.kind for each in asked}))
-        answer = rng.choice(sorted({each.answer for each in asked if each.kind == kind}))
-        one = rng.choice([each for each in asked if (each.kind, each.answer) == (kind, answer)])
-        return _pair(self.pairs, index, scene, one.text, {"kind": kind, "question": one.text, "answers": [answer]})
+        one = drawn(asked, rng)
+        tags = {"kind": one.kind, "question": one.text, "answers": [one.answer]}
+        return _pair(self.pairs, index, scene, one.text, tags)
 
     @property
     def fingerprint(self) -> str:

@@ -273,24 +273,25 @@ class WorldPairs:
         """What is on picture `index`."""
         if not 0 <= index < self.count:
             raise IndexError(f"pair {index} of a source that has {self.count}")
-        return self._made(chance("scene", self.seed, self.split, index))
+        return self.drawn(chance("scene", self.seed, self.split, index))
 
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(f"world {VERSION} {self!r}".encode()).hexdigest()[:16]
-
-    def _made(self, rng: Random) -> Scene:
+    def drawn(self, rng: Random) -> Scene:
+        """Any scene that this split may show."""
         if not self.held_out:
             return self.world.scene(rng)
         while self._held_out(made := self.world.scene(rng)) != (self.split == "test-combinations"):
             pass
         return made
 
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"world {VERSION} {self!r}".encode()).hexdigest()[:16]
+
     def _held_out(self, scene: Scene) -> bool:
         return any(share(f"{t.size}/{t.colour}/{t.shape}/{t.place}") < self.held_out for t in scene.things)
 
     def _other(self, scene: Scene, rng: Random) -> str:
-        while meaning(other := facts(self._made(rng))) == meaning(facts(scene)):
+        while meaning(other := facts(self.drawn(rng))) == meaning(facts(scene)):
             pass
         return self._worded(other, rng)
 
