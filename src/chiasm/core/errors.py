@@ -9,14 +9,14 @@ class AbilityError(ValueError):
 
 
 class MediaError(ValueError):
-    """A picture cannot be read: which one, where it lies, and why."""
+    """A picture, or another thing of some `kind`, cannot be read: which one, where it lies, and why."""
 
-    def __init__(self, index: int, path: str, reason: str) -> None:
-        super().__init__(f"picture {index} ({path}): {reason}")
-        self.index, self.path, self.reason = index, path, reason
+    def __init__(self, index: int, path: str, reason: str, kind: str = "picture") -> None:
+        super().__init__(f"{kind} {index} ({path}): {reason}")
+        self.index, self.path, self.reason, self.kind = index, path, reason, kind
 
-    def __reduce__(self) -> tuple[type, tuple[int, str, str]]:
-        return MediaError, (self.index, self.path, self.reason)
+    def __reduce__(self) -> tuple[type, tuple[int, str, str, str]]:
+        return MediaError, (self.index, self.path, self.reason, self.kind)
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ValueError:
