@@ -87,6 +87,8 @@ def encoded(image: Stored, *, index: int = 0) -> bytes:
             return sink.getvalue()
         case Unread(where, reason):
             raise MediaError(index, where, reason)
+        case _:
+            raise MediaError(index, type(image).__name__, "is no picture, and only pictures are written")
 
 
 @contextmanager

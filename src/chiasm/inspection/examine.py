@@ -87,6 +87,8 @@ def _file(image: Stored) -> tuple[int, str]:
             return image.nbytes, "pixels"
         case Unread(where, reason):
             raise MediaError(0, where, reason)
+        case _:
+            raise MediaError(0, type(image).__name__, "is no picture")
 
 
 def _format(start: bytes) -> str:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ LOUDNESS = {"small": 0.1, "large": 0.4}
 HISS = 0.004
 STEPS = 32_767  # as a wav file keeps it: no processor rounds a sample to another one
 
-Curve = NDArray[np.float64]
+Curve = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
