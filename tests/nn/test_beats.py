@@ -11,7 +11,7 @@ from transformers import WavLMConfig
 from transformers.models.wavlm.modeling_wavlm import WavLMEncoder
 
 from chiasm.core.config import from_json, to_json
-from chiasm.nn.beats import BEATs, Distances, GatedAttention
+from chiasm.nn.beats import BEATs, GatedAttention
 from chiasm.nn.spectrogram import Spectrogram
 
 CFG = BEATs.Config(
@@ -71,9 +71,10 @@ def _copied(encoder: WavLMEncoder) -> BEATs:
 def test_layers_agree_with_transformers(theirs: WavLMEncoder) -> None:
     ours, x = _copied(theirs), torch.randn(2, TOKENS, 24)
     expected = theirs(x).last_hidden_state
-    states = ours.norm(ours.near(x))
+    states, places = ours.norm(ours.near(x)), torch.arange(TOKENS)
+    bias = ours.distances(places, places, None)
     for layer in ours.layers:
-        states = layer(states, ours.distances(TOKENS))
+        states = layer(states, bias)
     torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -83,14 +84,14 @@ def test_gates_read_the_query() -> None:
     torch.manual_seed(0)
     part = GatedAttention(6, 2, dropout=0.0).eval()
     _moved(part)
-    x, bias = torch.randn(1, 5, 6), torch.randn(2, 5, 5)
+    x, bias = torch.randn(1, 5, 6), torch.randn(1, 2, 5, 5)
     q, k, v = part.q(x)[0], part.k(x)[0], part.v(x)[0]
     read = torch.empty(5, 6)
     for head, columns in enumerate((slice(0, 3), slice(3, 6))):
         for i in range(5):
             terms = part.gate.weight @ q[i, columns] + part.gate.bias
             outer, inner = torch.sigmoid(terms[:4].sum()), torch.sigmoid(terms[4:].sum())
-            gated = bias[head, i] * (1 + outer * inner * part.scale[0, head, 0, 0] + 1 - outer)
+            gated = bias[0, head, i] * (1 + outer * inner * part.scale[0, head, 0, 0] + 1 - outer)
             scores = (q[i, columns] @ k[:, columns].T) / math.sqrt(3) + gated
             read[i, columns] = scores.softmax(-1) @ v[:, columns]
     torch.testing.assert_close(part(x, bias)[0], part.out(read), rtol=1e-4, atol=1e-5)
@@ -98,21 +99,11 @@ def test_gates_read_the_query() -> None:
 
 def test_the_stream_weighs_as_deepnorm_says() -> None:
     model = CFG.build().eval()
-    (layer, _), x, bias = model.layers, torch.randn(1, 5, 24), torch.randn(3, 5, 5)
+    (layer, _), x, bias = model.layers, torch.randn(1, 5, 24), torch.randn(1, 3, 5, 5)
     alpha = (2 * CFG.depth) ** 0.25
     expected = F.layer_norm(alpha * x + layer.attend.f(x, bias), (24,))
     torch.testing.assert_close(layer.attend(x, bias), expected)
     assert BEATs.Config().residual == pytest.approx(24**0.25)
-
-
-def test_distances_look_like_this() -> None:
-    """One bucket a step up to 4, then wider ones; what lies ahead has buckets of its own."""
-    part = Distances(1, buckets=16, reach=20)
-    part.bias.weight.data = torch.arange(16.0)[:, None]
-    from_the_middle = part(41)[0, 20].int().tolist()
-    behind = [*7 * [7], *5 * [6], *3 * [5], 4, 4, 3, 2, 1, 0]
-    assert from_the_middle[:21] == behind
-    assert from_the_middle[20:] == [0, *(8 + bucket for bucket in behind[-2::-1])]
 
 
 def test_patches_stand_in_the_order_of_time_and_then_of_pitch() -> None:

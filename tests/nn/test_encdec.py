@@ -16,7 +16,7 @@ from chiasm.decoding.strategies import Beam, Greedy, Limits
 from chiasm.layouts import t5
 from chiasm.nn import encdec
 from chiasm.nn.cache import Cache
-from chiasm.nn.encdec import EncDecLM, Gated, OwnHead, Plain, SharedHead, backwards, both_ways
+from chiasm.nn.encdec import EncDecLM, Gated, OwnHead, Plain, SharedHead
 from chiasm.nn.language import Language, LanguageConfig
 from chiasm.nn.mlp import Activation
 from chiasm.weights.state import assign
@@ -172,13 +172,6 @@ def test_where_a_text_stands_in_its_row_does_not_matter() -> None:
     expected = ours.predict(vectors, told, text)
     torch.testing.assert_close(ours.predict(left, F.pad(told, (4, 0)), text), expected, **CLOSE)
     torch.testing.assert_close(ours.predict(right, F.pad(told, (0, 4)), text), expected, **CLOSE)
-
-
-def test_buckets_by_hand() -> None:
-    """Four distances near, then ever wider: up to 5.3, 6.9, 9.1, and all beyond."""
-    distances = torch.tensor([-5, 0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 400])
-    assert backwards(-distances, 8, 12).tolist() == [0, 0, 1, 2, 3, 4, 4, 5, 6, 6, 7, 7, 7]
-    assert both_ways(torch.tensor([-9, -1, 0, 1, 9]), 16, 12).tolist() == [6, 1, 0, 9, 14]
 
 
 def test_frozen_it_teaches_what_it_is_given() -> None:

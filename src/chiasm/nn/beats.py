@@ -14,12 +14,13 @@ import math
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from chiasm.nn.block import PostNorm, Stack
+from chiasm.nn.distances import Distances, both_ways
 from chiasm.nn.init import normal
 from chiasm.nn.linear import Conv2d, Linear
 from chiasm.nn.mlp import MLP
@@ -40,28 +41,6 @@ class NearBy(nn.Module):
         return x + F.gelu(near).transpose(1, 2)
 
 
-class Distances(nn.Module):
-    """A bias for every head and distance; distances share buckets, the wider the farther (T5, arXiv:1910.10683)."""
-
-    def __init__(self, heads: int, *, buckets: int, reach: int) -> None:
-        super().__init__()
-        self.bias = nn.Embedding(buckets, heads)
-        self.reach = reach  # from here on all is equally far
-
-    def forward(self, count: int) -> Float[Tensor, "h n n"]:
-        places = torch.arange(count, device=self.bias.weight.device)
-        return self.bias(self._bucket(places[None, :] - places[:, None])).permute(2, 0, 1)
-
-    def _bucket(self, offset: Int[Tensor, "n n"]) -> Int[Tensor, "n n"]:
-        """Half of the buckets are for what lies ahead; of each half, half are one step wide."""
-        half = self.bias.num_embeddings // 2
-        exact = half // 2
-        distance = offset.abs()
-        wider = (distance.clamp(min=1) / exact).log() / math.log(self.reach / exact) * (half - exact)
-        far = (exact + wider.long()).clamp(max=half - 1)
-        return torch.where(offset > 0, half, 0) + torch.where(distance < exact, distance, far)
-
-
 class GatedAttention(nn.Module):
     """Self-attention whose bias by distance every query weighs by two gates, one within the other."""
 
@@ -74,7 +53,7 @@ class GatedAttention(nn.Module):
         self.gate = Linear(dim // heads, 8)  # four terms each, which are added up
         self.scale = nn.Parameter(torch.ones(1, heads, 1, 1))
 
-    def forward(self, x: Float[Tensor, "b n d"], bias: Float[Tensor, "h n n"]) -> Float[Tensor, "b n d"]:
+    def forward(self, x: Float[Tensor, "b n d"], bias: Float[Tensor, "1 h n n"]) -> Float[Tensor, "b n d"]:
         q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q, self.k, self.v))
         outer, inner = self.gate(q).unflatten(-1, (2, 4)).sum(dim=-1).sigmoid().chunk(2, dim=-1)
         weight = 1.0 + outer * inner * self.scale + (1.0 - outer)
@@ -92,7 +71,7 @@ class Layer(nn.Module):
         self.attend = PostNorm(GatedAttention(cfg.dim, cfg.heads, dropout=cfg.dropout), cfg.dim, **shape)
         self.mlp = PostNorm(MLP(cfg.dim, 4 * cfg.dim), cfg.dim, **shape)
 
-    def forward(self, x: Float[Tensor, "b n d"], bias: Float[Tensor, "h n n"]) -> Float[Tensor, "b n d"]:
+    def forward(self, x: Float[Tensor, "b n d"], bias: Float[Tensor, "1 h n n"]) -> Float[Tensor, "b n d"]:
         return self.mlp(self.attend(x, bias))
 
 
@@ -138,7 +117,7 @@ class BEATs(nn.Module):
         self.enter = Linear(cfg.stem, cfg.dim)
         self.near = NearBy(cfg.dim, kernel=cfg.kernel, groups=cfg.groups)
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
-        self.distances = Distances(cfg.heads, buckets=cfg.buckets, reach=cfg.reach)
+        self.distances = Distances(cfg.heads, buckets=cfg.buckets, reach=cfg.reach, kind=both_ways)
         self.layers = Stack[Layer](Layer(cfg) for _ in range(cfg.depth))
         normal(self, std=0.02)
         _deep(self.layers)
@@ -152,7 +131,8 @@ class BEATs(nn.Module):
             raise ValueError(f"spectrograms of {frames.shape[1]} frames for patches of {self.patch}")
         patches = self.stem(frames[:, None].to(self.stem.weight.dtype)).flatten(2).transpose(1, 2)
         x = self.norm(self.near(self.enter(self.stem_norm(patches))))
-        bias = self.distances(x.shape[1])
+        places = torch.arange(x.shape[1], device=x.device)
+        bias = self.distances(places, places, None)
         for layer in self.layers:
             x = layer(x, bias)
         return x

@@ -10,8 +10,6 @@ up for, and nothing has a bias. The padding of what is given may stand anywhere.
 of the published models grows beyond what fp16 holds.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,11 +21,10 @@ from chiasm.core.types import Text
 from chiasm.nn.attention import KV
 from chiasm.nn.block import Stack
 from chiasm.nn.cache import Cache
+from chiasm.nn.distances import Distances, backwards, both_ways
 from chiasm.nn.linear import Linear, linear
 from chiasm.nn.mlp import Activation, BareMLP, GatedMLP
 from chiasm.nn.norm import RMSNorm
-
-Buckets = Callable[[Tensor, int, int], Tensor]  # offsets, how many buckets, from where on all is far -> buckets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,36 +72,6 @@ class WordVectors(nn.Module):
 
     def forward(self, x: Float[Tensor, "*m d"]) -> Float[Tensor, "*m v"]:
         return linear(x * self.word.embedding_dim**-0.5, self.word.weight)
-
-
-def both_ways(offset: Int[Tensor, "*n"], buckets: int, reach: int) -> Int[Tensor, "*n"]:
-    """Half of the buckets for what comes before, half for what comes after."""
-    half = buckets // 2
-    return backwards(-offset.abs(), half, reach) + half * (offset > 0)
-
-
-def backwards(offset: Int[Tensor, "*n"], buckets: int, reach: int) -> Int[Tensor, "*n"]:
-    """Half of the buckets hold one distance each, the others ever wider ranges up to `reach`, the last all beyond."""
-    distance, near = (-offset).clamp(min=0), buckets // 2
-    wide = torch.log(distance.clamp(min=near).float() / near) / math.log(reach / near) * (buckets - near)
-    return torch.where(distance < near, distance, (near + wide.long()).clamp(max=buckets - 1))
-
-
-class Distances(nn.Module):
-    """What every head adds to the score of two words that are so far apart."""
-
-    def __init__(self, heads: int, *, buckets: int, reach: int, kind: Buckets) -> None:
-        super().__init__()
-        self.bias = nn.Embedding(buckets, heads)
-        self.reach, self.kind = reach, kind
-
-    def forward(
-        self, rows: Int[Tensor, " n"], columns: Int[Tensor, " m"], allowed: Bool[Tensor, "#b 1 #n m"] | None
-    ) -> Float[Tensor, "#b h n m"]:
-        """For words at the places `rows` that look at `columns`; minus infinity where they must not."""
-        bucket = self.kind(columns[None] - rows[:, None], self.bias.num_embeddings, self.reach)
-        bias = self.bias(bucket).permute(2, 0, 1)[None]
-        return bias if allowed is None else torch.where(allowed, bias, float("-inf"))
 
 
 class BareAttention(nn.Module):
