@@ -54,7 +54,7 @@ def test_numpy_files_are_read() -> None:
 
 
 def test_clouds_come_out_centred_in_the_unit_ball() -> None:
-    read = CloudProcessor(points=30).read(3 * POINTS + 5)
+    (read,) = CloudProcessor(points=30).read(3 * POINTS + 5)
     torch.testing.assert_close(read.mean(dim=0), torch.zeros(3), atol=1e-6, rtol=0)
     torch.testing.assert_close(read.norm(dim=1).max(), torch.tensor(1.0))
     scaled = (POINTS - POINTS.mean(axis=0)) / np.linalg.norm(POINTS - POINTS.mean(axis=0), axis=1).max()
@@ -63,10 +63,10 @@ def test_clouds_come_out_centred_in_the_unit_ball() -> None:
 
 
 def test_points_are_drawn_the_same_every_time_or_repeated() -> None:
-    few = CloudProcessor(points=10).read(POINTS)
-    assert torch.equal(few, CloudProcessor(points=10).read(POINTS.copy()))
+    (few,) = CloudProcessor(points=10).read(POINTS)
+    assert torch.equal(few, CloudProcessor(points=10).read(POINTS.copy())[0])
     assert len(few.unique(dim=0)) == 10
-    many = CloudProcessor(points=75).read(POINTS)
+    (many,) = CloudProcessor(points=75).read(POINTS)
     assert torch.equal(many[:30], many[30:60])
     assert len(many.unique(dim=0)) == 30
 

@@ -53,7 +53,7 @@ class SoundProcessor:
         """Of a clip."""
         return self.frame + (self.frames - 1) * self.hop
 
-    def read(self, sound: object, *, index: int = 0) -> Float[Tensor, "k n"]:
+    def read(self, sound: object, /, *, index: int = 0) -> Float[Tensor, "k n"]:
         """What is wrong with a sound is a `MediaError` that names `index`."""
         heard = decode(sound, index=index)
         samples = torch.from_numpy(resampled(heard.samples, heard.rate, self.rate))

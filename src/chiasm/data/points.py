@@ -39,15 +39,15 @@ class CloudProcessor:
 
     points: int = 8192
 
-    def read(self, cloud: object, *, index: int = 0) -> Float[Tensor, "n 3"]:
-        """What is wrong with a cloud is a `MediaError` that names `index`."""
+    def read(self, cloud: object, /, *, index: int = 0) -> Float[Tensor, "1 n 3"]:
+        """One frame. What is wrong with a cloud is a `MediaError` that names `index`."""
         points = torch.from_numpy(decode(cloud, index=index).points)
         if len(points) > self.points:
             points = points[torch.tensor(chance("points", len(points)).sample(range(len(points)), self.points))]
         points = points[torch.arange(self.points) % len(points)]
         centred = points - points.mean(dim=0)
         farthest = centred.norm(dim=1).max()
-        return centred / farthest if farthest > 0 else centred
+        return (centred / farthest if farthest > 0 else centred)[None]
 
 
 def decode(cloud: object, *, index: int = 0) -> Cloud:
