@@ -244,7 +244,7 @@ class EncDecLM(nn.Module):
 
     def recall(self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"]) -> Cache:
         """The given, encoded once; no word is said yet."""
-        return self.decoder.recall(self.encoder(given, present), present)
+        return self.decoder.recall(self.encoder(given.to(self.word.weight.dtype), present), present)
 
     def speak(self, ids: Int[Tensor, "n t"], state: Cache) -> tuple[Float[Tensor, "n v"], Cache]:
         states, state = self.decoder(self.word(ids), state)

@@ -1,0 +1,285 @@
+"""Any language model of `transformers`, behind the Protocol `Language` (chiasm[hf]).
+
+    causal        [ given ─ said ] ─ trunk ─ head
+    seq2seq       given ─ encoder ─ decoder ─ head
+                              said ─┘
+
+Trunk, encoder and decoder are asked for states, so that only those from which something is to be learned reach the
+head. What a model does to its logits besides (T5 scales, Gemma 2 bends, BART shifts them) is done by its own code:
+`logits` runs the whole model with its trunk taken out.
+"""
+
+from collections.abc import Callable
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from chiasm.backbones.memory import Memory, copied
+from chiasm.core.types import Text
+
+
+class Precision(Enum):
+    """Of the weights, while they lie in memory."""
+
+    FP32 = torch.float32
+    BF16 = torch.bfloat16
+    FP16 = torch.float16
+
+
+@dataclass(frozen=True, kw_only=True)
+class EightBit:
+    """Weights of 8 bits, on a GPU, by bitsandbytes (arXiv:2208.07339)."""
+
+    def options(self) -> dict[str, Any]:
+        return {"load_in_8bit": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourBit:
+    """Weights of 4 bits, on a GPU, by bitsandbytes: NF4 (arXiv:2305.14314, section 3), multiplied in bf16."""
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": torch.bfloat16,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A folder that `transformers` wrote, or a name on the hub with a branch, tag or commit.
+
+    `build` reads the weights too, but for the meta device, where there are none. `dtype=None` is the files'.
+    """
+
+    name: str
+    revision: str | None = None
+    dtype: Precision | None = None
+    packed: EightBit | FourBit | None = None
+
+    @property
+    def dim(self) -> int:
+        return _sizes(self.name, self.revision)[0]
+
+    @property
+    def vocab(self) -> int:
+        return _sizes(self.name, self.revision)[1]
+
+    def build(self) -> "Causal | Seq2Seq":
+        theirs = _outlined(self) if torch.get_default_device().type == "meta" else _read(self)
+        return Seq2Seq(theirs) if theirs.config.is_encoder_decoder else Causal(theirs)
+
+
+class Causal(nn.Module):
+    """A model that reads the given and the said in a row."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self._placed = "position_ids" in signature(self._trunk.forward).parameters
+
+    @property
+    def dim(self) -> int:
+        return self.words.embedding_dim
+
+    @property
+    def words(self) -> Any:
+        return self.model.get_input_embeddings()
+
+    @property
+    def _trunk(self) -> Any:
+        return self.model.base_model
+
+    def embed(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+        return self.words(ids)
+
+    def predict(self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"], said: Text) -> Float[Tensor, "m c"]:
+        x = torch.cat([given.to(self.words.weight.dtype), self.embed(said.ids[:, :-1])], dim=1)
+        out = self._through({"inputs_embeds": x}, torch.cat([present, said.mask[:, :-1]], dim=1), use_cache=False)
+        return out.last_hidden_state[:, given.shape[1] - 1 :][said.mask]
+
+    def logits(self, states: Float[Tensor, "*m c"]) -> Float[Tensor, "*m v"]:
+        headed = without(self.model, self._trunk)
+        flat = states.reshape(1, -1, states.shape[-1])
+        return headed(inputs_embeds=flat, use_cache=False).logits.reshape(*states.shape[:-1], -1)
+
+    def listen(
+        self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b v"], Memory]:
+        return self._further({"inputs_embeds": given.to(self.words.weight.dtype)}, present, None)
+
+    def speak(self, ids: Int[Tensor, "n t"], state: Memory) -> tuple[Float[Tensor, "n v"], Memory]:
+        present = torch.cat([state.present, torch.ones_like(ids, dtype=torch.bool)], dim=1)
+        return self._further({"input_ids": ids}, present, state)
+
+    def _further(
+        self, words: dict[str, Tensor], present: Bool[Tensor, "n t"], before: Memory | None
+    ) -> tuple[Float[Tensor, "n v"], Memory]:
+        past = None if before is None else copied(before.cache)
+        out = self._through(words, present, use_cache=True, past_key_values=past)
+        k = 1 if before is None else before.k
+        return self.logits(out.last_hidden_state[:, -1]), Memory(out.past_key_values, present, k=k)
+
+    def _through(self, words: dict[str, Tensor], present: Bool[Tensor, "n t"], **rest: Any) -> Any:
+        (new,) = (value.shape[1] for value in words.values())
+        if self._placed:
+            rest["position_ids"] = (present.cumsum(dim=1) - 1).clamp(min=0)[:, -new:]
+        return self._trunk(**words, attention_mask=present.long(), **rest)
+
+
+class Seq2Seq(nn.Module):
+    """A model that encodes the given and decodes the said.
+
+    Padding is moved to the right first: there are encoders that count places by themselves.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        starts = (model.generation_config.decoder_start_token_id, model.config.to_dict().get("decoder_start_token_id"))
+        known = [start for start in starts if start is not None]
+        if not known:
+            raise ValueError(
+                f"{model.config.name_or_path or type(model).__name__} does not say which token a text begins with: "
+                "set decoder_start_token_id in its config.json"
+            )
+        self.start = int(known[0])
+
+    @property
+    def dim(self) -> int:
+        return self.words.embedding_dim
+
+    @property
+    def words(self) -> Any:
+        return self._encoder.get_input_embeddings()
+
+    @property
+    def _encoder(self) -> Any:
+        return self.model.get_encoder()
+
+    @property
+    def _decoder(self) -> Any:
+        return self.model.get_decoder()
+
+    def embed(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+        return self.words(ids)
+
+    def predict(self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"], said: Text) -> Float[Tensor, "m c"]:
+        begun = torch.cat([torch.full_like(said.ids[:, :1], self.start), said.ids[:, :-1]], dim=1)
+        return self._decode(begun, self._encode(given, present), use_cache=False).last_hidden_state[said.mask]
+
+    def logits(self, states: Float[Tensor, "*m c"]) -> Float[Tensor, "*m v"]:
+        headed = without(self.model, self._decoder)
+        flat = states.reshape(1, -1, states.shape[-1])
+        told = headed(encoder_outputs=(flat,), decoder_inputs_embeds=flat, use_cache=False).logits
+        return told.reshape(*states.shape[:-1], -1)
+
+    def listen(
+        self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"]
+    ) -> tuple[Float[Tensor, "b v"], Memory]:
+        first = torch.full((len(given), 1), self.start, device=given.device)
+        return self.speak(first, self._encode(given, present))
+
+    def speak(self, ids: Int[Tensor, "n t"], state: Memory) -> tuple[Float[Tensor, "n v"], Memory]:
+        past = None if state.cache is None else copied(state.cache)
+        out = self._decode(ids, state, use_cache=True, past_key_values=past)
+        after = Memory(out.past_key_values, state.present, state.encoded, state.k)
+        return self.logits(out.last_hidden_state[:, -1]), after
+
+    def _encode(self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"]) -> Memory:
+        order = (~present).long().argsort(dim=1, stable=True)
+        present, x = present.gather(1, order), given.gather(1, order[..., None].expand_as(given))
+        out = self._encoder(inputs_embeds=x.to(self.words.weight.dtype), attention_mask=present.long())
+        return Memory(None, present, out.last_hidden_state)
+
+    def _decode(self, ids: Int[Tensor, "n t"], state: Memory, **rest: Any) -> Any:
+        return self._decoder(
+            input_ids=ids, encoder_hidden_states=state.encoded, encoder_attention_mask=state.present.long(), **rest
+        )
+
+
+class Given(nn.Module):
+    """In the place of a trunk: what it is given are its states."""
+
+    def forward(self, *, inputs_embeds: Float[Tensor, "b n d"], **_: Any) -> Any:
+        outputs = import_module("transformers.modeling_outputs")
+        return outputs.BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
+
+
+def without(model: nn.Module, part: nn.Module) -> nn.Module:
+    """The model, its weights shared, with `Given` in the place of one of its parts."""
+    if model is part:
+        return Given()
+    twin = copy(model)
+    parts = dict(model.named_children())
+    holders = {name: child for name, child in parts.items() if any(module is part for module in child.modules())}
+    vars(twin)["_modules"] = parts | {name: without(child, part) for name, child in holders.items()}
+    return twin
+
+
+def _read(config: Config) -> nn.Module:
+    """The model with its weights."""
+    about, kind = _about(config.name, config.revision)
+    options: dict[str, Any] = {"dtype": "auto" if config.dtype is None else config.dtype.value}
+    if config.packed is not None:
+        _require_packing(config.packed)
+        packing = import_module("transformers").BitsAndBytesConfig(**config.packed.options())
+        options |= {"quantization_config": packing, "device_map": {"": torch.cuda.current_device()}}
+    return _asked(lambda: kind.from_pretrained(config.name, config=about, revision=config.revision, **options), config)
+
+
+def _outlined(config: Config) -> nn.Module:
+    """The model without its tensors' memory."""
+    about, kind = _about(config.name, config.revision)
+    dtype = about.dtype if config.dtype is None else config.dtype.value
+    return kind.from_config(about, dtype=dtype)
+
+
+def _require_packing(packed: EightBit | FourBit) -> None:
+    what = type(packed).__name__
+    if not torch.cuda.is_available():
+        raise ValueError(f"{what} weights need a GPU, and torch finds none here: leave `packed` out, or take BF16")
+    if lacking := [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]:
+        raise ValueError(f"{what} weights need {' and '.join(lacking)}: pip install {' '.join(lacking)}")
+
+
+def _about(name: str, revision: str | None) -> tuple[Any, Any]:
+    """A copy of the model's own config, and the class that reads models of its kind."""
+    try:
+        theirs = import_module("transformers")  # an extra, and seconds to import
+    except ImportError as error:
+        raise ValueError("a language model of transformers needs it: pip install 'chiasm[hf]'") from error
+    about = _asked(
+        lambda: theirs.AutoConfig.from_pretrained(name, revision=revision), Config(name=name, revision=revision)
+    )
+    kind = theirs.AutoModelForSeq2SeqLM if about.is_encoder_decoder else theirs.AutoModelForCausalLM
+    return deepcopy(about), kind
+
+
+def _asked(call: Callable[[], Any], config: Config) -> Any:
+    """What they answer; what they refuse in one sentence."""
+    at = f"{config.name} at revision {config.revision}" if config.revision else config.name
+    try:
+        return call()
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(f"{at} is no language model that transformers reads: {first}") from error
+
+
+@cache
+def _sizes(name: str, revision: str | None) -> tuple[int, int]:
+    """The width of its word vectors, and how many there are."""
+    with torch.device("meta"):
+        words = Config(name=name, revision=revision).build().words
+    return words.embedding_dim, words.num_embeddings
