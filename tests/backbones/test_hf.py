@@ -12,9 +12,12 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chiasm.archetypes.spliced import Heard, Teller
 from chiasm.backbones.hf import Causal, Config, EightBit, FourBit, Precision, Seq2Seq
 from chiasm.core.config import from_json, to_json
 from chiasm.core.types import Text
+from chiasm.decoding.generate import generate
+from chiasm.decoding.strategies import Beam, Limits
 from chiasm.nn.language import Language, LanguageConfig
 from chiasm.training.adapters import LoRA
 
@@ -58,6 +61,11 @@ def mt5() -> Any:
 
 SIZED = {"layers": 2, "attention_heads": 3, "ffn_dim": 32}
 CAUSAL, SEQ2SEQ = [neox, gemma, bloom, gpt], [bart, mt5]
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(1)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +152,7 @@ def test_it_says_what_theirs_says(make: Callable[[], Any], folder: Any) -> None:
 @pytest.mark.parametrize("make", [neox, gemma, bart, mt5])
 @torch.inference_mode()
 def test_states_are_values(make: Callable[[], Any], folder: Any) -> None:
-    """Spread, reordered, thinned and read on: always what was read anew; and older states stay as they were."""
+    """Spread, reordered, thinned and read on: as if read anew; and an older state stays as it was."""
     ours, _ = opened(folder(make))
     ids, present = prompt()
     words = torch.tensor([[5, 6], [7, 8], [9, 4], [3, 3]])
@@ -152,17 +160,30 @@ def test_states_are_values(make: Callable[[], Any], folder: Any) -> None:
     many = first.spread(2).select(torch.tensor([1, 0, 3, 3, 4, 5])).keep(torch.tensor([2, 0]))
     assert many.k == 2
     _, second = ours.speak(words[:, :1], many)
-    again, _ = ours.speak(words[:, 1:], second.select(torch.tensor([1, 0, 2, 3])))
-    both, _ = ours.speak(words, many)
-    torch.testing.assert_close(
-        again[[1, 0]], ours.speak(words[[1, 0], 1:], second.keep(torch.tensor([0])))[0], **CLOSE
-    ) if False else None
-    for row, picture in enumerate([2, 2, 0, 0]):
-        one = slice(picture, picture + 1)
-        _, state = ours.listen(ours.embed(ids[one]), present[one])
-        expected, _ = ours.speak(words[row : row + 1], state)
-        torch.testing.assert_close(both[row : row + 1], expected, **CLOSE)
-    torch.testing.assert_close(ours.speak(words[:, 1:], second)[0], both, **CLOSE)
+    for _ in range(2):  # the first time must not change what the second one finds
+        told, _ = ours.speak(words[:, 1:], second)
+        at_once, _ = ours.speak(words, many)
+        for row, picture in enumerate([2, 2, 0, 0]):
+            one = slice(picture, picture + 1)
+            _, state = ours.listen(ours.embed(ids[one]), present[one])
+            expected, _ = ours.speak(words[row : row + 1], state)
+            torch.testing.assert_close(told[row : row + 1], expected, **CLOSE)
+            torch.testing.assert_close(at_once[row : row + 1], expected, **CLOSE)
+
+
+@pytest.mark.parametrize("make", [gemma, neox, bart, mt5])
+@torch.inference_mode()
+def test_beams_are_theirs(make: Callable[[], Any], folder: Any) -> None:
+    ours, theirs = opened(folder(make))
+    ids, present = prompt()
+    vectors = ours.embed(ids)
+    teller = Teller(ours, Heard(*ours.listen(vectors, present)), END)
+    opening = Text(torch.zeros(3, 1, dtype=torch.long), torch.ones(3, 1, dtype=torch.bool))
+    texts = generate(teller, vectors, opening, Beam(3), Limits(6))
+    for text, row, real in zip(texts, ids, present, strict=True):
+        words = theirs.generate(input_ids=row[real][None], max_new_tokens=6, num_beams=3, do_sample=False)[0].tolist()
+        told = words[1:] if theirs.config.is_encoder_decoder else words[int(real.sum()) :]
+        assert [*text[0].ids] == upto(told)
 
 
 @torch.inference_mode()
@@ -198,7 +219,7 @@ def test_detours_learn_beside_it(make: Callable[[], Any], kind: type, names: tup
 
     adapter, before = LoRA(rank=2, names=names), loss(ours).item()
     adapter.add(ours)
-    assert loss(ours).item() == before
+    assert loss(ours).item() == pytest.approx(before, abs=1e-4)
     with torch.no_grad():
         for name, weight in ours.named_parameters():
             if "lora_B" in name:

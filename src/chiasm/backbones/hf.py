@@ -212,7 +212,7 @@ class Seq2Seq(nn.Module):
 class Given(nn.Module):
     """In the place of a trunk: what it is given are its states."""
 
-    def forward(self, *, inputs_embeds: Float[Tensor, "b n d"], **_: Any) -> Any:
+    def forward(self, *_: Any, inputs_embeds: Float[Tensor, "b n d"], **__: Any) -> Any:
         outputs = import_module("transformers.modeling_outputs")
         return outputs.BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
 
