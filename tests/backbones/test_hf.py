@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from chiasm.archetypes.spliced import Heard, Teller
 from chiasm.backbones.hf import Causal, Config, EightBit, FourBit, Precision, Seq2Seq
 from chiasm.core.config import from_json, to_json
-from chiasm.core.types import Text
+from chiasm.core.types import Pixels, Text
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Limits
 from chiasm.nn.language import Language, LanguageConfig
 from chiasm.training.adapters import LoRA
+from chiasm.weights.folder import ModelCard, load_model, save_model
 
 VOCAB, WIDTH, END = 29, 24, 1
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -251,6 +252,46 @@ def test_what_is_missing_is_said(folder: Any, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match="pip install 'chiasm\\[hf\\]'"):
         Config(name=name).build()
+
+
+@pytest.mark.parametrize(
+    ("packed", "told"), [(EightBit(), {"load_in_8bit": True}), (FourBit(), {"load_in_4bit": True})]
+)
+def test_packing_is_asked_of_transformers(
+    packed: EightBit | FourBit, told: dict[str, bool], folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only how it is asked for: without a GPU nothing can be packed."""
+    asked = dict[str, Any]()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr("chiasm.backbones.hf.find_spec", lambda name: name)
+
+    def refuse(*_: Any, **options: Any) -> None:
+        asked.update(options)
+        raise OSError("no GPU after all")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", refuse)
+    with pytest.raises(ValueError, match="no GPU after all"):
+        Config(name=str(folder(neox)), packed=packed).build()
+    assert asked["device_map"] == {"": 0}
+    assert told.items() <= asked["quantization_config"].to_dict().items()
+
+
+def test_a_model_folder_holds_it(folder: Any, tmp_path: Path) -> None:
+    """With what was learned of it; tables of places that no file holds are made again."""
+    config = Config(name=str(folder(neox)))
+    built = config.build()
+    with torch.no_grad():
+        built.words.weight.add_(1.0)
+    pixels = Pixels(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    save_model(tmp_path / "m", built, ModelCard(system="blip2", preset="x", config=config, pixels=pixels), None)
+    loaded, card = load_model(tmp_path / "m")
+    assert card.config == config
+    (ids, present), text = prompt(), said()
+    with torch.inference_mode():
+        expected, told = (model.eval().predict(built.embed(ids), present, text) for model in (built, loaded))
+    assert torch.equal(told, expected)
+    assert torch.equal(loaded.words.weight, built.words.weight)
 
 
 def test_a_text_must_begin_somewhere(tmp_path: Path) -> None:

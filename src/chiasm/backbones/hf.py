@@ -10,10 +10,10 @@ head. What a model does to its logits besides (T5 scales, Gemma 2 bends, BART sh
 """
 
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
@@ -228,7 +228,7 @@ def without(model: nn.Module, part: nn.Module) -> nn.Module:
     return twin
 
 
-def _read(config: Config) -> nn.Module:
+def _read(config: Config) -> Any:
     """The model with its weights."""
     about, kind = _about(config.name, config.revision)
     options: dict[str, Any] = {"dtype": "auto" if config.dtype is None else config.dtype.value}
@@ -236,10 +236,11 @@ def _read(config: Config) -> nn.Module:
         _require_packing(config.packed)
         packing = import_module("transformers").BitsAndBytesConfig(**config.packed.options())
         options |= {"quantization_config": packing, "device_map": {"": torch.cuda.current_device()}}
-    return _asked(lambda: kind.from_pretrained(config.name, config=about, revision=config.revision, **options), config)
+    call = partial(kind.from_pretrained, config.name, config=about, revision=config.revision, **options)
+    return _asked(call, config.name, config.revision)
 
 
-def _outlined(config: Config) -> nn.Module:
+def _outlined(config: Config) -> Any:
     """The model without its tensors' memory."""
     about, kind = _about(config.name, config.revision)
     dtype = about.dtype if config.dtype is None else config.dtype.value
@@ -255,21 +256,19 @@ def _require_packing(packed: EightBit | FourBit) -> None:
 
 
 def _about(name: str, revision: str | None) -> tuple[Any, Any]:
-    """A copy of the model's own config, and the class that reads models of its kind."""
+    """The model's own config, and the class that reads models of its kind."""
     try:
         theirs = import_module("transformers")  # an extra, and seconds to import
     except ImportError as error:
         raise ValueError("a language model of transformers needs it: pip install 'chiasm[hf]'") from error
-    about = _asked(
-        lambda: theirs.AutoConfig.from_pretrained(name, revision=revision), Config(name=name, revision=revision)
-    )
+    about = _asked(partial(theirs.AutoConfig.from_pretrained, name, revision=revision), name, revision)
     kind = theirs.AutoModelForSeq2SeqLM if about.is_encoder_decoder else theirs.AutoModelForCausalLM
-    return deepcopy(about), kind
+    return about, kind
 
 
-def _asked(call: Callable[[], Any], config: Config) -> Any:
+def _asked(call: Callable[[], Any], name: str, revision: str | None) -> Any:
     """What they answer; what they refuse in one sentence."""
-    at = f"{config.name} at revision {config.revision}" if config.revision else config.name
+    at = f"{name} at revision {revision}" if revision else name
     try:
         return call()
     except (OSError, ValueError) as error:
