@@ -207,6 +207,22 @@ def test_dropout_falls_where_theirs_does(form: str) -> None:
     torch.testing.assert_close(F.cross_entropy(logits, text.ids[text.mask]), told.loss, **CLOSE)
 
 
+def test_half_precision_is_close() -> None:
+    """Of the weights, or of what is computed; what it is given may be finer."""
+    torch.manual_seed(0)
+    model = encdec.tiny(50).build().eval()
+    vectors, present, text = torch.randn(3, 17, 64), given()[1], said()
+    expected = model.logits(model.predict(vectors, present, text))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.logits(model.predict(vectors, present, text))
+    halves = model.bfloat16()
+    half = halves.logits(halves.predict(vectors, present, text))
+    assert mixed.dtype == half.dtype == torch.bfloat16
+    for told in (mixed, half):
+        torch.testing.assert_close(told.float(), expected, rtol=0.0, atol=0.1)
+    assert expected.std() > 0.5
+
+
 def test_sizes_are_the_published_ones() -> None:
     """Counted from the papers' tables; T5 1.1's have a third matrix in each MLP and a head of their own."""
     for cfg, millions in ((encdec.t5_small(), 60.5), (encdec.flan_t5_xl(), 2849.8), (encdec.flan_t5_xxl(), 11135.3)):

@@ -96,7 +96,8 @@ class BareAttention(nn.Module):
     ) -> Float[Tensor, "b n d"]:
         """A mask of numbers is added to the scores."""
         dropout = self.dropout if self.training else 0.0
-        q, mask = self._split(self.q(x)), mask.to(x.dtype) if mask is not None and mask.is_floating_point() else mask
+        q = self._split(self.q(x))
+        mask = mask if mask is None or mask.dtype == torch.bool else mask.to(q.dtype)
         read = F.scaled_dot_product_attention(q, kv.k, kv.v, attn_mask=mask, dropout_p=dropout, scale=1.0)
         return self.out(read.transpose(1, 2).flatten(2))
 
