@@ -70,11 +70,7 @@ class Config:
 
     @property
     def dim(self) -> int:
-        return _sizes(self.name, self.revision)[0]
-
-    @property
-    def vocab(self) -> int:
-        return _sizes(self.name, self.revision)[1]
+        return _width(self.name, self.revision)
 
     def build(self) -> "Causal | Seq2Seq":
         theirs = _outlined(self) if torch.get_default_device().type == "meta" else _read(self)
@@ -261,7 +257,8 @@ def _about(name: str, revision: str | None) -> tuple[Any, Any]:
         theirs = import_module("transformers")  # an extra, and seconds to import
     except ImportError as error:
         raise ValueError("a language model of transformers needs it: pip install 'chiasm[hf]'") from error
-    about = _asked(partial(theirs.AutoConfig.from_pretrained, name, revision=revision), name, revision)
+    ask = partial(theirs.AutoConfig.from_pretrained, name, revision=revision, trust_remote_code=False)
+    about = _asked(ask, name, revision)
     kind = theirs.AutoModelForSeq2SeqLM if about.is_encoder_decoder else theirs.AutoModelForCausalLM
     return about, kind
 
@@ -277,8 +274,7 @@ def _asked(call: Callable[[], Any], name: str, revision: str | None) -> Any:
 
 
 @cache
-def _sizes(name: str, revision: str | None) -> tuple[int, int]:
-    """The width of its word vectors, and how many there are."""
+def _width(name: str, revision: str | None) -> int:
+    """Of the word vectors, which is not always that of the layers."""
     with torch.device("meta"):
-        words = Config(name=name, revision=revision).build().words
-    return words.embedding_dim, words.num_embeddings
+        return Config(name=name, revision=revision).build().dim
