@@ -50,6 +50,24 @@ def gpt() -> Any:
     return transformers.GPT2Config(vocab_size=VOCAB, n_embd=WIDTH, n_layer=2, n_head=3, n_positions=64, **TOKENS)
 
 
+def opt() -> Any:
+    """Word vectors narrower than its layers, and a head that asks the decoder inside of the trunk."""
+    sizes = {"hidden_size": WIDTH, "word_embed_proj_dim": 12, "ffn_dim": 32, "max_position_embeddings": 64}
+    return transformers.OPTConfig(vocab_size=VOCAB, num_hidden_layers=2, num_attention_heads=3, **sizes, **TOKENS)
+
+
+def mixtral() -> Any:
+    """Experts, whose routers its head asks for."""
+    more = {"intermediate_size": 32, "num_key_value_heads": 1, "num_local_experts": 2}
+    return transformers.MixtralConfig(**SIZES, **TOKENS, **more)
+
+
+def falcon() -> Any:
+    """Beside attention a state that it overwrites; logits scaled by its trunk's number."""
+    mamba = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "lm_head_multiplier": 2.0}
+    return transformers.FalconH1Config(**SIZES, **TOKENS, **mamba, intermediate_size=32, num_key_value_heads=3)
+
+
 def bart() -> Any:
     """Learned places that the encoder counts by itself, scaled word vectors, shifted logits."""
     halves = {f"{half}_{what}": size for half in ("encoder", "decoder") for what, size in SIZED.items()}
@@ -63,7 +81,7 @@ def mt5() -> Any:
 
 
 SIZED = {"layers": 2, "attention_heads": 3, "ffn_dim": 32}
-CAUSAL, SEQ2SEQ = [neox, gemma, bloom, gpt], [bart, mt5]
+CAUSAL, SEQ2SEQ = [neox, gemma, bloom, gpt, opt, mixtral, falcon], [bart, mt5]
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +170,7 @@ def test_it_says_what_theirs_says(make: Callable[[], Any], folder: Any) -> None:
     assert greedy(ours, ids, present, 9) == told
 
 
-@pytest.mark.parametrize("make", [neox, gemma, bart, mt5])
+@pytest.mark.parametrize("make", [neox, gemma, falcon, bart, mt5])
 @torch.inference_mode()
 def test_states_are_values(make: Callable[[], Any], folder: Any) -> None:
     """Spread, reordered, thinned and read on: as if read anew; and an older state stays as it was."""
@@ -263,6 +281,9 @@ def test_what_is_missing_is_said(folder: Any, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ValueError, match="at revision main is no language model"):
         Config(name="nobody/nothing", revision="main").build()
     transformers.ViTConfig().save_pretrained(tmp_path / "eyes")
+    transformers.MambaConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1).save_pretrained(tmp_path / "mamba")
+    with torch.device("meta"), pytest.raises(ValueError, match="MambaForCausalLM keeps no keys and values"):
+        Config(name=str(tmp_path / "mamba")).build()
     with pytest.raises(ValueError, match="is no language model that transformers reads"):
         Config(name=str(tmp_path / "eyes")).build()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -61,6 +61,7 @@ class Config:
     """A folder that `transformers` wrote, or a name on the hub with a branch, tag or commit.
 
     `build` reads the weights too, but for the meta device, where there are none. `dtype=None` is the files'.
+    What is `packed` stays as it is, beside what learns; a model folder cannot hold it.
     """
 
     name: str
@@ -83,7 +84,10 @@ class Causal(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self._placed = "position_ids" in signature(self._trunk.forward).parameters
+        takes = signature(self._trunk.forward).parameters
+        if "past_key_values" not in takes:
+            raise _forgets(model)
+        self._placed = "position_ids" in takes
 
     @property
     def dim(self) -> int:
@@ -95,12 +99,14 @@ class Causal(nn.Module):
 
     @property
     def _trunk(self) -> Any:
-        return self.model.base_model
+        return self.model.get_decoder()
 
     def embed(self, ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
         return self.words(ids)
 
     def predict(self, given: Float[Tensor, "b n d"], present: Bool[Tensor, "b n"], said: Text) -> Float[Tensor, "m c"]:
+        if given.shape[1] == 0:
+            raise ValueError("nothing is given, and the first token comes from it: give the token that opens a text")
         x = torch.cat([given.to(self.words.weight.dtype), self.embed(said.ids[:, :-1])], dim=1)
         out = self._through({"inputs_embeds": x}, torch.cat([present, said.mask[:, :-1]], dim=1), use_cache=False)
         return out.last_hidden_state[:, given.shape[1] - 1 :][said.mask]
@@ -124,6 +130,8 @@ class Causal(nn.Module):
     ) -> tuple[Float[Tensor, "n v"], Memory]:
         past = None if before is None else copied(before.cache)
         out = self._through(words, present, use_cache=True, past_key_values=past)
+        if out.past_key_values is None:
+            raise _forgets(self.model)
         k = 1 if before is None else before.k
         return self.logits(out.last_hidden_state[:, -1]), Memory(out.past_key_values, present, k=k)
 
@@ -205,23 +213,40 @@ class Seq2Seq(nn.Module):
         )
 
 
-class Given(nn.Module):
-    """In the place of a trunk: what it is given are its states."""
-
-    def forward(self, *_: Any, inputs_embeds: Float[Tensor, "b n d"], **__: Any) -> Any:
-        outputs = import_module("transformers.modeling_outputs")
-        return outputs.BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
-
-
 def without(model: nn.Module, part: nn.Module) -> nn.Module:
-    """The model, its weights shared, with `Given` in the place of one of its parts."""
-    if model is part:
-        return Given()
+    """The model, its weights shared, one part of which returns what it is given as its states."""
     twin = copy(model)
-    parts = dict(model.named_children())
-    holders = {name: child for name, child in parts.items() if any(module is part for module in child.modules())}
-    vars(twin)["_modules"] = parts | {name: without(child, part) for name, child in holders.items()}
+    if model is part:
+        vars(twin)["forward"] = _given
+    else:
+        parts = dict(model.named_children())
+        holders = {name: child for name, child in parts.items() if any(module is part for module in child.modules())}
+        vars(twin)["_modules"] = parts | {name: without(child, part) for name, child in holders.items()}
     return twin
+
+
+class States(tuple[Tensor]):
+    """What a trunk returns, where a model looks for it; nothing is known of caches, routers and the like."""
+
+    __slots__ = ()
+
+    @property
+    def last_hidden_state(self) -> Tensor:
+        return self[0]
+
+    def __getattr__(self, _name: str) -> None:
+        return None
+
+
+def _given(*_: Any, inputs_embeds: Float[Tensor, "b n d"], **__: Any) -> States:
+    return States((inputs_embeds,))
+
+
+def _forgets(model: nn.Module) -> ValueError:
+    return ValueError(
+        f"{type(model).__name__} keeps no keys and values of what it has read, and without them it cannot go on from "
+        "there: take a decoder that attends"
+    )
 
 
 def _read(config: Config) -> Any:
@@ -240,7 +265,7 @@ def _outlined(config: Config) -> Any:
     """The model without its tensors' memory."""
     about, kind = _about(config.name, config.revision)
     dtype = about.dtype if config.dtype is None else config.dtype.value
-    return kind.from_config(about, dtype=dtype)
+    return _asked(partial(kind.from_config, about, dtype=dtype), config.name, config.revision)
 
 
 def _require_packing(packed: EightBit | FourBit) -> None:
