@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from chiasm.core.dialect import Drop, Rename, Rule, Split, Tied, Transform, mount
+from chiasm.core.dialect import Drop, Rename, Rule, Split, Tied, Transform, Zeros, mount
 from chiasm.weights.translate import translate, untranslate
 
 LAYER = (
@@ -52,6 +52,17 @@ def test_every_tensor_under_our_name() -> None:
     }
     assert torch.equal(ours["vision.layers.1.attend.k.weight"], values["visual.blocks.1.attn.qkv.weight"][4:8])
     assert torch.equal(ours["vision.first"][0], values["visual.cls"])
+
+
+def test_what_is_ours_alone_and_changes_nothing_is_read_as_zeros_and_never_written() -> None:
+    rules = mount((Rename("q_bias", "q.bias"), Zeros("k.bias", "q.bias")), theirs="{i}.", ours="layers.{i}.")
+    given = {"0.q_bias": torch.randn(4), "1.q_bias": torch.randn(3)}
+    ours = translate(given, rules, source="file")
+    assert {name: value.tolist() for name, value in ours.items() if "k" in name} == {
+        "layers.0.k.bias": [0.0] * 4,
+        "layers.1.k.bias": [0.0] * 3,
+    }
+    assert untranslate(ours | {"layers.0.k.bias": torch.ones(4)}, rules, source="model") == given
 
 
 def test_there_and_back_is_bit_exact() -> None:

@@ -71,7 +71,15 @@ class Own:
     value: float | None = None
 
 
-Rule = Rename | Split | Transform | Tied | Drop | Own
+@dataclass(frozen=True)
+class Zeros:
+    """Ours alone, and never written: as many zeros as ours called `like` has numbers, which change nothing."""
+
+    ours: str
+    like: str
+
+
+Rule = Rename | Split | Transform | Tied | Drop | Own | Zeros
 Dialect = tuple[Rule, ...]
 
 
@@ -92,6 +100,8 @@ def _below(rule: Rule, theirs: str, ours: str) -> Rule:
             return replace(rule, theirs=theirs + rule.theirs)
         case Own():
             return replace(rule, ours=ours + rule.ours)
+        case Zeros():
+            return Zeros(ours + rule.ours, ours + rule.like)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
     align      picture ─ ViT (frozen) ─ Q-Former ─ contrast + match + generate         what texts say of pictures
     retrieve   picture ─ ViT ────────── Q-Former ─ contrast + match + generate         clean, larger pictures
+    match      picture ─ ViT ────────── Q-Former ─ contrast + match                    as transformers' files have it
     words      text ─ LM ─ language                                                    for lack of a published one
     generate   picture ─ ViT (frozen) ─ Q-Former ─ linear ─ LM (frozen) ─ language     what the LM makes of that
     caption    picture ─ ViT ────────── Q-Former ─ linear ─ LM (frozen) ─ language     clean, larger pictures
@@ -19,7 +20,7 @@ from chiasm.archetypes.spliced import PICTURES, SplicedLM, seeing
 from chiasm.core.stage import Stage
 from chiasm.core.system import System, Vocabulary
 from chiasm.core.types import Markers, Wording
-from chiasm.layouts import original
+from chiasm.layouts import blip2_hf, blip2_lavis, original
 from chiasm.nn import decoders, encdec
 from chiasm.nn.connector import QFormerConnector
 from chiasm.nn.language import LanguageConfig
@@ -27,8 +28,6 @@ from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import ConvStem, ViT, clip_l14, eva_g14
 
 VOCAB = 30_523
-# bert-base-uncased and [DEC]; a match has no token of its own
-MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=101)
 # what is said ends with a new line
 OPT = Wording(start=2, close=None, end=50_118, pad=1, question="Question: {} Answer:", turn="Question: {} Answer:")
 T5 = Wording(start=None, close=1, end=1, pad=0, question="Question: {} Short answer:", turn="Question: {} Answer:")
@@ -39,7 +38,7 @@ TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
 def towers(vision: ViT.Config) -> QueryRetriever.Config:
     """32 queries over a tower, in BERT-base."""
     qformer = QFormer.Config(image_dim=vision.dim, text=Words(vocab=VOCAB))
-    return QueryRetriever.Config(vision=vision, qformer=qformer, markers=MARKERS)
+    return QueryRetriever.Config(vision=vision, qformer=qformer, markers=blip2_lavis.MARKERS)
 
 
 def tiny_towers() -> QueryRetriever.Config:
@@ -82,9 +81,11 @@ LOSSES = {"contrast": 1.0, "match": 1.0, "generate": 1.0}
 BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 SYSTEM = System(
     paper="arXiv:2301.12597",
+    layouts=(*blip2_hf.LAYOUTS, *blip2_lavis.LAYOUTS),
     vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={
         "tiny-aligner": lambda: QueryAligner.Config(retriever=tiny_towers()),
+        "tiny-retriever": tiny_towers,
         "tiny": tiny,
         "tiny-t5": tiny_t5,
         "tiny-lm": lambda: LanguageModel.Config(lm=decoders.tiny(256)),
@@ -92,6 +93,7 @@ SYSTEM = System(
         "aligner": lambda: QueryAligner.Config(retriever=towers(eva_g14())),
         "aligner-vit-l": lambda: QueryAligner.Config(retriever=towers(clip_l14())),
         "aligner-coco": lambda: QueryAligner.Config(retriever=towers(eva_g14(image=364))),
+        "retriever-coco": lambda: towers(eva_g14(image=364)),
         "opt-2.7b": lambda: speaker(towers(eva_g14()), decoders.opt_2_7b(), OPT),
         "opt-2.7b-vit-l": lambda: speaker(towers(clip_l14()), decoders.opt_2_7b(), OPT),
         "opt-2.7b-coco": lambda: speaker(towers(eva_g14(image=364)), decoders.opt_2_7b(), OPT),
@@ -109,6 +111,13 @@ SYSTEM = System(
             train={"retriever": 1.0, "word_head": 1.0},
             losses=LOSSES,
             inherit={"": ""},
+        ),
+        Stage(
+            name="match",
+            preset="tiny-retriever",
+            train={"*": 1.0},
+            losses={"contrast": 1.0, "match": 1.0},
+            inherit={"": "retriever"},
         ),
         Stage(name="words", preset="tiny-lm", train={"lm": 1.0}, losses={"language": 1.0}),
         Stage(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chiasm.core.dialect import Drop, Own, Rename, Rule, Split, Tied, Transform
+from chiasm.core.dialect import Drop, Own, Rename, Rule, Split, Tied, Transform, Zeros
 
 NUMBERS = ("i", "j")  # what stands in braces
 
@@ -45,7 +45,7 @@ class _Pattern:
 
 def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
     """Their tensors under our names; raises unless every one of them is claimed exactly once."""
-    table = [(_Pattern.of(rule.theirs), rule) for rule in rules if not isinstance(rule, Own)]
+    table = [(_Pattern.of(rule.theirs), rule) for rule in rules if not isinstance(rule, (Own, Zeros))]
     found = _given(rules, like=next((value for value in values.values() if value.is_floating_point()), torch.empty(0)))
     strange: list[str] = []
     for name, value in values.items():
@@ -62,16 +62,16 @@ def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: ob
             found[ours] = tensor
     if strange:
         raise ValueError(f"{source} holds tensors that this layout does not know: {', '.join(sorted(strange))}")
-    return found
+    return found | _zeros(rules, found)
 
 
 def untranslate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
     """Our tensors under their names: the inverse of `translate`, but for what it drops."""
     written: dict[str, Tensor] = {}
-    own = [_Pattern.of(rule.ours) for rule in rules if isinstance(rule, Own)]
+    own = [_Pattern.of(rule.ours) for rule in rules if isinstance(rule, (Own, Zeros))]
     left = {name for name in values if not any(pattern.match(name) for pattern in own)}
     for rule in rules:
-        if isinstance(rule, (Drop, Tied, Own)):
+        if isinstance(rule, (Drop, Tied, Own, Zeros)):
             continue
         for theirs, ours in _homes(rule, values):
             if absent := [name for name in ours if name not in left]:
@@ -90,6 +90,13 @@ def _given(rules: Sequence[Rule], *, like: Tensor) -> dict[str, Tensor]:
     """What is ours alone and yet known."""
     known = {rule.ours: rule.value for rule in rules if isinstance(rule, Own)}
     return {name: like.new_tensor(value) for name, value in known.items() if value is not None}
+
+
+def _zeros(rules: Sequence[Rule], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is ours alone and changes nothing."""
+    table = [(_Pattern.of(rule.like), rule) for rule in rules if isinstance(rule, Zeros)]
+    claims = ((pattern.match(name), rule, value) for name, value in found.items() for pattern, rule in table)
+    return {fill(rule.ours): torch.zeros_like(value) for fill, rule, value in claims if fill is not None}
 
 
 def _homes(rule: Rename | Split | Transform, values: Mapping[str, Tensor]) -> Iterator[tuple[str, list[str]]]:

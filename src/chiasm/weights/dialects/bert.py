@@ -7,9 +7,20 @@ from chiasm.core.dialect import Dialect, Drop, Rename, Rule, Tied, mount
 INSIDE = {"self.query": "q", "self.key": "k", "self.value": "v", "output.dense": "out"}
 
 
-def _attention(theirs: str, ours: str) -> tuple[Rename, ...]:
-    parts = (Rename(f"{theirs}.{name}", f"{ours}.f.{part}") for name, part in INSIDE.items())
+def attention(theirs: str, ours: str, inside: str = "self") -> tuple[Rename, ...]:
+    """One attention and its norm; its queries, keys and values are `inside`."""
+    names = {name.replace("self", inside): part for name, part in INSIDE.items()}
+    parts = (Rename(f"{theirs}.{name}", f"{ours}.f.{part}") for name, part in names.items())
     return (*parts, Rename(f"{theirs}.output.LayerNorm", f"{ours}.norm"))
+
+
+def mlp(up: str, down: str, ours: str = "") -> tuple[Rename, ...]:
+    """The MLP of a layer and its norm."""
+    return (
+        Rename(f"{up}.dense", f"{ours}f.up"),
+        Rename(f"{down}.dense", f"{ours}f.down"),
+        Rename(f"{down}.LayerNorm", f"{ours}norm"),
+    )
 
 
 def _pair(number: int, reader: str) -> Dialect:
@@ -21,19 +32,15 @@ def _pair(number: int, reader: str) -> Dialect:
     return tuple(Rename(f"crossattention.{name}", f"read.f.{reader}.{part}") for name, part in names.items())
 
 
-ATTEND = _attention("attention", "attend")
-READ = _attention("crossattention", "read")
+ATTEND = attention("attention", "attend")
+READ = attention("crossattention", "read")
 READ_TWO = (
     *_pair(0, "first"),
     *_pair(1, "second"),
     Rename("crossattention.output.merge_layer", "read.f.merge"),
     Rename("crossattention.output.LayerNorm", "read.norm"),
 )
-THINK = (
-    Rename("intermediate.dense", "think.f.up"),
-    Rename("output.dense", "think.f.down"),
-    Rename("output.LayerNorm", "think.norm"),
-)
+THINK = mlp("intermediate", "output", "think.")
 EMBED = (
     Rename("embeddings.word_embeddings", "embed.word"),
     Rename("embeddings.position_embeddings", "embed.position"),

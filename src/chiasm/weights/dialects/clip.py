@@ -63,12 +63,11 @@ _BLOCK: Dialect = (
     Rename("mlp.c_proj", "mlp.down"),
 )
 _BLOCKS = mount(_BLOCK, theirs="transformer.resblocks.{i}.", ours="layers.{i}.")
-_SEES: Dialect = (
+BARE: Dialect = (
     _first("class_embedding"),
     _rows("positional_embedding", "position"),
     Rename("conv1", "stem"),
     Rename("ln_pre", "enter"),
-    Rename("ln_post", "norm"),
     *_BLOCKS,
 )
 _READS: Dialect = (
@@ -78,7 +77,7 @@ _READS: Dialect = (
     *_BLOCKS,
 )
 OPENAI: Dialect = (
-    *mount(_SEES, theirs="visual.", ours="vision."),
+    *mount((*BARE, Rename("ln_post", "norm")), theirs="visual.", ours="vision."),
     *mount(_READS, ours="text."),
     turned("visual.proj", "image_head.weight"),
     turned("text_projection", "text_head.weight"),

@@ -4,7 +4,7 @@ from chiasm.core.dialect import Rename, Split
 
 ATTEND = tuple(f"layers.{{i}}.attend.{part}" for part in ("q", "k", "v"))
 
-TRANSFORMERS = (
+BARE_TRANSFORMERS = (
     Rename("embeddings.class_embedding", "first"),
     Rename("embeddings.position_embedding", "position"),
     Rename("embeddings.patch_embedding", "stem"),
@@ -14,9 +14,9 @@ TRANSFORMERS = (
     Rename("encoder.layers.{i}.layer_norm2", "layers.{i}.mlp_norm"),
     Rename("encoder.layers.{i}.mlp.fc1", "layers.{i}.mlp.up"),
     Rename("encoder.layers.{i}.mlp.fc2", "layers.{i}.mlp.down"),
-    Rename("post_layernorm", "norm"),
 )
-TIMM = (
+TRANSFORMERS = (*BARE_TRANSFORMERS, Rename("post_layernorm", "norm"))
+BARE_TIMM = (
     Rename("cls_token", "first"),
     Rename("pos_embed", "position"),
     Rename("patch_embed.proj", "stem"),
@@ -26,5 +26,5 @@ TIMM = (
     Rename("blocks.{i}.norm2", "layers.{i}.mlp_norm"),
     Rename("blocks.{i}.mlp.fc1", "layers.{i}.mlp.up"),
     Rename("blocks.{i}.mlp.fc2", "layers.{i}.mlp.down"),
-    Rename("norm", "norm"),
 )
+TIMM = (*BARE_TIMM, Rename("norm", "norm"))

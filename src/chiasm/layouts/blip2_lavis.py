@@ -1,0 +1,152 @@
+"""BLIP-2's first stage as LAVIS has it: everything below `visual_encoder`, `ln_vision`, `query_tokens` and `Qformer`.
+
+Shapes say what such a file is, and its names whose tower: EVA's by timm, or CLIP's by OpenAI. What they cannot say
+is what was published: heads of 88 in EVA's tower and of 64 elsewhere, and every second layer that reads.
+"""
+
+import math
+
+from chiasm.archetypes.queries import QueryAligner, QueryRetriever
+from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
+from chiasm.core.types import Markers
+from chiasm.layouts.original import HEAD
+from chiasm.nn.mlp import Activation
+from chiasm.nn.qformer import QFormer, Words
+from chiasm.nn.vit import Bare, NormedStem, PatchStem, ViT
+from chiasm.weights.dialects import bert, clip, eva, qformer
+
+# bert-base-uncased and [DEC]; a match has no token of its own
+MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=101)
+EVA_HEAD = 88
+EVA, CLIP = "visual_encoder.patch_embed.proj.weight", "visual_encoder.conv1.weight"
+PARTS = {"query_tokens", "Qformer.cls.predictions.bias", "itm_head.weight"}
+BLOCK = "visual_encoder.transformer.resblocks."
+
+
+def fits_eva(found: Found) -> bool:
+    """Whether pictures are seen by EVA's tower."""
+    return found.shapes.keys() >= {EVA, "ln_vision.weight"}
+
+
+def fits_clip(found: Found) -> bool:
+    """Whether they are by CLIP's."""
+    return found.shapes.keys() >= {CLIP, "ln_vision.weight"}
+
+
+def read_eva(found: Found) -> ViT.Config:
+    """EVA's tower."""
+    dim, _, patch, _ = found.shape(EVA)
+    return ViT.Config(
+        dim=dim,
+        depth=found.count("visual_encoder.blocks."),
+        heads=dim // EVA_HEAD,
+        image=patch * math.isqrt(found.shape("visual_encoder.pos_embed")[1] - 1),
+        stem=PatchStem(patch=patch),
+        expansion=found.shape("visual_encoder.blocks.0.mlp.fc1.weight")[0] / dim,
+        end=Bare(),
+    )
+
+
+def read_clip(found: Found) -> ViT.Config:
+    """CLIP's."""
+    dim, _, patch, _ = found.shape(CLIP)
+    return ViT.Config(
+        dim=dim,
+        depth=found.count(BLOCK),
+        heads=dim // HEAD,
+        image=patch * math.isqrt(found.shape("visual_encoder.positional_embedding")[0] - 1),
+        stem=NormedStem(patch=patch),
+        expansion=found.shape(f"{BLOCK}0.mlp.c_fc.weight")[0] / dim,
+        activation=Activation.QUICK_GELU,
+        end=Bare(),
+        eps=1e-5,
+    )
+
+
+def read_qformer(found: Found, *, image_dim: int) -> QFormer.Config:
+    """The Q-Former, with words if there are any."""
+    below, words = "Qformer.bert.encoder.layer.", "Qformer.bert.embeddings.word_embeddings.weight"
+    depth, (_, queries, dim) = found.count(below), found.shape("query_tokens")
+    reads = tuple(i for i in range(depth) if f"{below}{i}.crossattention.self.key.weight" in found.shapes)
+    text = None
+    if words in found.shapes:
+        longest, _ = found.shape("Qformer.bert.embeddings.position_embeddings.weight")
+        text = Words(vocab=found.shape(words)[0], max_len=longest)
+    return QFormer.Config(
+        image_dim=image_dim, text=text, queries=queries, dim=dim, depth=depth, heads=dim // HEAD, reads=reads
+    )
+
+
+def sees(ours: str, tower: Dialect) -> Dialect:
+    """The tower, its norm and what the queries need of the Q-Former, below `ours`."""
+    return (
+        *mount(tower, theirs="visual_encoder.", ours=f"{ours}vision."),
+        Rename("ln_vision", f"{ours}vision_norm"),
+        Rename("query_tokens", f"{ours}qformer.queries"),
+        *mount(qformer.LAVIS, theirs="Qformer.bert.", ours=f"{ours}qformer."),
+    )
+
+
+def blind(found: Found) -> None:
+    """Say what a file lacks that holds only what was trained."""
+    raise ValueError(
+        f"a BLIP-2 file of {len(found.shapes)} tensors lacks visual_encoder: LAVIS saves what it trains, and fetches "
+        "the frozen tower (EVA-CLIP ViT-g or CLIP ViT-L) elsewhere. Load the model in LAVIS and save all of it once, "
+        'torch.save({"model": model.state_dict()}, "whole.pth"), or load the same model as transformers has it'
+    )
+
+
+def _read(eyes: ViT.Config, found: Found) -> QueryAligner.Config:
+    towers = QueryRetriever.Config(
+        vision=eyes,
+        qformer=read_qformer(found, image_dim=eyes.dim),
+        markers=MARKERS,
+        embed=found.shape("vision_proj.weight")[0],
+    )
+    return QueryAligner.Config(retriever=towers)
+
+
+def _whole(found: Found) -> bool:
+    return found.shapes.keys() >= PARTS
+
+
+def _rules(tower: Dialect) -> Dialect:
+    return (
+        *sees("retriever.", tower),
+        *mount(qformer.LAVIS_TEXT, theirs="Qformer.bert.", ours="retriever.qformer."),
+        *mount(bert.WORD_HEAD, theirs="Qformer.", ours="word_head."),
+        *bert.two_heads("retriever."),
+        Rename("itm_head", "retriever.match_head"),
+        Rename("temp", "retriever.temperature"),
+    )
+
+
+LAYOUTS = (
+    Layout(
+        format="lavis",
+        graph=QueryAligner.Config,
+        holds=lambda cfg: isinstance(cfg.retriever.vision.stem, PatchStem),
+        fits=lambda found: _whole(found) and fits_eva(found),
+        read=lambda found: _read(read_eva(found), found),
+        write=lambda _: {},
+        rules=_rules(eva.LAVIS),
+    ),
+    Layout(
+        format="lavis",
+        graph=QueryAligner.Config,
+        holds=lambda cfg: isinstance(cfg.retriever.vision.stem, NormedStem),
+        fits=lambda found: _whole(found) and fits_clip(found),
+        read=lambda found: _read(read_clip(found), found),
+        write=lambda _: {},
+        rules=_rules(clip.BARE),
+    ),
+    Layout(
+        format="lavis",
+        graph=QueryAligner.Config,
+        holds=lambda _: False,
+        fits=lambda found: _whole(found) and not fits_eva(found) and not fits_clip(found),
+        read=blind,
+        write=lambda _: {},
+        rules=(),
+    ),
+)
