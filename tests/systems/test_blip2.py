@@ -80,6 +80,7 @@ def _mistaken(model: QueryAligner, rng: torch.Generator) -> float:
     return (both[0] <= both[1])[differ].float().mean().item()
 
 
+@pytest.mark.slow
 def test_every_objective_learns_from_what_a_frozen_tower_sees() -> None:
     seeing, blind = _trained(shuffled=False), _trained(shuffled=True)
     for name, loss in seeing.items():

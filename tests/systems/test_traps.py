@@ -1,7 +1,8 @@
-"""What a re-implementer of ALBEF and BLIP gets wrong, one by one.
+"""What a re-implementer of ALBEF, BLIP and BLIP-2 gets wrong, one by one.
 
 The same things against other implementations: [ENC] or [CLS] and eps in `tests/layouts/test_blip_hf.py`, smoothing in
-`tests/decoding/test_ranking.py`, texts without [SEP] in `tests/archetypes/test_fusion.py`.
+`tests/decoding/test_ranking.py`, texts without [SEP] in `tests/archetypes/test_fusion.py`; who sees whom in a Q-Former
+in `tests/nn/test_qformer.py`, the nearest query and the mean of queries in `tests/archetypes/test_queries.py`.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from chiasm.archetypes.fusion import MaskedFusion
 from chiasm.archetypes.med import MED
 from chiasm.core.types import Text
-from chiasm.systems import albef, blip
+from chiasm.systems import albef, blip, blip2
 
 IDS = torch.tensor([[2, 40, 41, 42, 3]])
 TEXT = Text(IDS, torch.ones_like(IDS, dtype=torch.bool))
@@ -78,3 +79,14 @@ def test_blip_adds_the_cosine_and_albef_does_not() -> None:
     matched, cosine = torch.tensor([0.5, 0.25]), torch.tensor([0.125, 1.0])
     assert built(MED, blip.tiny()).order(matched, cosine).tolist() == [0.625, 1.25]
     assert built(MaskedFusion, albef.tiny()).order(matched, cosine).tolist() == [0.5, 0.25]
+
+
+def test_blip_2_has_dec_and_no_enc_and_reads_in_every_second_layer() -> None:
+    cfg = blip2.SYSTEM.presets["aligner"]().retriever
+    assert (cfg.qformer.text.vocab, cfg.markers.dec, cfg.markers.enc) == (30_523, 30_522, cfg.markers.cls)
+    assert cfg.qformer.reads == (0, 2, 4, 6, 8, 10)
+    assert (cfg.vision.eps, cfg.norm.eps, cfg.qformer.eps, cfg.smoothing) == (1e-6, 1e-5, 1e-12, 0.1)
+
+
+def test_blip_2_has_no_twin_and_no_queue() -> None:
+    assert not list(blip2.tiny_aligner().build().buffers())
