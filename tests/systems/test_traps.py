@@ -89,4 +89,4 @@ def test_blip_2_has_dec_and_no_enc_and_reads_in_every_second_layer() -> None:
 
 
 def test_blip_2_has_no_twin_and_no_queue() -> None:
-    assert not list(blip2.tiny_aligner().build().buffers())
+    assert not list(blip2.SYSTEM.presets["tiny-aligner"]().build().buffers())

@@ -72,12 +72,11 @@ def tiny_t5() -> SplicedLM.Config:
     return speaker(tiny_towers(), encdec.tiny(256), replace(DECODES, start=None, close=3))
 
 
-# all but `retriever.vision`
-ALIGNS = {
-    "retriever.vision_norm": 1.0, "retriever.qformer": 1.0, "retriever.*_head": 1.0, "retriever.temperature": 1.0,
-    "word_head": 1.0,
-}  # fmt: skip
-LOSSES = {"contrast": 1.0, "match": 1.0, "generate": 1.0}
+BUT_VISION = dict.fromkeys((f"retriever.{part}" for part in ("vision_norm", "qformer", "*_head", "temperature")), 1.0)
+BUT_VISION |= {"word_head": 1.0}
+MATCH = {"contrast": 1.0, "match": 1.0}
+ALIGN = {**MATCH, "generate": 1.0}
+SPEAK = {"language": 1.0}
 BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 SYSTEM = System(
     paper="arXiv:2301.12597",
@@ -104,45 +103,27 @@ SYSTEM = System(
         "flan-t5-xxl": lambda: speaker(towers(eva_g14()), encdec.flan_t5_xxl(), T5),
     },
     stages=(
-        Stage(name="align", preset="tiny-aligner", train=ALIGNS, losses=LOSSES),
-        Stage(
-            name="retrieve",
-            preset="tiny-aligner",
-            train={"retriever": 1.0, "word_head": 1.0},
-            losses=LOSSES,
-            inherit={"": ""},
-        ),
-        Stage(
-            name="match",
-            preset="tiny-retriever",
-            train={"*": 1.0},
-            losses={"contrast": 1.0, "match": 1.0},
-            inherit={"": "retriever"},
-        ),
-        Stage(name="words", preset="tiny-lm", train={"lm": 1.0}, losses={"language": 1.0}),
+        Stage(name="align", preset="tiny-aligner", train=BUT_VISION, losses=ALIGN),
+        Stage(name="retrieve", preset="tiny-aligner", train={"*": 1.0}, losses=ALIGN, inherit={"": ""}),
+        Stage(name="match", preset="tiny-retriever", train={"*": 1.0}, losses=MATCH, inherit={"": "retriever"}),
+        Stage(name="words", preset="tiny-lm", train={"lm": 1.0}, losses=SPEAK),
         Stage(
             name="generate",
             preset="tiny",
             train={BRIDGE: 1.0},
-            losses={"language": 1.0},
+            losses=SPEAK,
             inherit={
                 ENCODER: "retriever.vision",
                 f"{BRIDGE}.norm": "retriever.vision_norm",
                 f"{BRIDGE}.qformer": "retriever.qformer",
             },
         ),
-        Stage(
-            name="caption",
-            preset="tiny",
-            train={BRIDGE: 1.0, ENCODER: 1.0},
-            losses={"language": 1.0},
-            inherit={"": ""},
-        ),
+        Stage(name="caption", preset="tiny", train={BRIDGE: 1.0, ENCODER: 1.0}, losses=SPEAK, inherit={"": ""}),
         Stage(
             name="vqa",
             preset="tiny-vqa",
             train={BRIDGE: 1.0, ENCODER: 1.0},
-            losses={"language": 1.0},
+            losses=SPEAK,
             inherit={
                 "lm": "lm",
                 ENCODER: ENCODER,
