@@ -161,3 +161,11 @@ def seeing(
     """A language model with no sense but one for pictures."""
     sense = Sense.Config(name=PICTURES, encoder=encoder, connector=connector)
     return SplicedLM.Config(lm=lm, senses=(sense,), wording=wording)
+
+
+def of_untold(sense: str) -> dict[str, str]:
+    """What a model whose Q-Former reads hints inherits from one whose does not: all but the words."""
+    connector = f"senses.{sense}.connector"
+    parts = ("norm", "project", "qformer.queries", "qformer.norm", "qformer.layers")
+    same = ("lm", f"senses.{sense}.encoder", *(f"{connector}.{part}" for part in parts))
+    return dict(zip(same, same, strict=True))

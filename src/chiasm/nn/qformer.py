@@ -182,6 +182,19 @@ class QFormer(nn.Module):
         return self.text
 
 
+def base(image_dim: int) -> QFormer.Config:
+    """32 queries in BERT-base, whose vocabulary has [DEC] besides: all published ones."""
+    return QFormer.Config(image_dim=image_dim, text=Words(vocab=30_523))
+
+
+def tiny(image_dim: int) -> QFormer.Config:
+    """Eight queries and short words, for a laptop."""
+    return QFormer.Config(
+        image_dim=image_dim, text=Words(vocab=256, max_len=64), queries=8, dim=64, depth=2, heads=2, reads=(0,),
+        dropout=0.0, std=0.18,
+    )  # fmt: skip
+
+
 def _pictures(memory: Memory) -> int:
     """How many there are; a shape, since len() could not be traced."""
     return next(kv.k.shape[0] for kv in memory if kv is not None)

@@ -152,6 +152,12 @@ def clip_l14(*, image: int = 224) -> ViT.Config:
     )  # fmt: skip
 
 
+def tiny() -> ViT.Config:
+    """Pictures of 32 pixels, minutes on a CPU."""
+    std = 0.18  # see nn/init.py
+    return ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), eps=1e-5, std=std)
+
+
 def _layer(cfg: ViT.Config, drop_path: float) -> PreNormLayer:
     hidden = round(cfg.expansion * cfg.dim)
     return PreNormLayer(cfg.dim, cfg.heads, hidden=hidden, activation=cfg.activation, eps=cfg.eps, drop_path=drop_path)

@@ -16,16 +16,15 @@ from dataclasses import replace
 
 from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner, QueryRetriever
-from chiasm.archetypes.spliced import PICTURES, SplicedLM, seeing
+from chiasm.archetypes.spliced import PICTURES, SplicedLM, of_untold, seeing
 from chiasm.core.stage import Stage
 from chiasm.core.system import System, Vocabulary
 from chiasm.core.types import Markers, Wording
 from chiasm.layouts import blip2_hf, blip2_lavis, original
-from chiasm.nn import decoders, encdec
+from chiasm.nn import decoders, encdec, qformer, vit
 from chiasm.nn.connector import QFormerConnector
 from chiasm.nn.language import LanguageConfig
-from chiasm.nn.qformer import QFormer, Words
-from chiasm.nn.vit import ConvStem, ViT, clip_l14, eva_g14
+from chiasm.nn.vit import ViT, clip_l14, eva_g14
 
 VOCAB = 30_523
 # what is said ends with a new line
@@ -37,19 +36,13 @@ TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
 
 def towers(vision: ViT.Config) -> QueryRetriever.Config:
     """32 queries over a tower, in BERT-base."""
-    qformer = QFormer.Config(image_dim=vision.dim, text=Words(vocab=VOCAB))
-    return QueryRetriever.Config(vision=vision, qformer=qformer, markers=blip2_lavis.MARKERS)
+    return QueryRetriever.Config(vision=vision, qformer=qformer.base(vision.dim), markers=blip2_lavis.MARKERS)
 
 
 def tiny_towers() -> QueryRetriever.Config:
     """Small pictures, short words, minutes on a CPU."""
-    std = 0.18  # see nn/init.py
-    vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), eps=1e-5, std=std)
-    qformer = QFormer.Config(
-        image_dim=64, text=Words(vocab=256, max_len=64), queries=8, dim=64, depth=2, heads=2, reads=(0,), dropout=0.0,
-        std=std,
-    )  # fmt: skip
-    return QueryRetriever.Config(vision=vision, qformer=qformer, markers=TINY, embed=64)
+    vision = vit.tiny()
+    return QueryRetriever.Config(vision=vision, qformer=qformer.tiny(vision.dim), markers=TINY, embed=64)
 
 
 def speaker(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
@@ -124,12 +117,7 @@ SYSTEM = System(
             preset="tiny-vqa",
             train={BRIDGE: 1.0, ENCODER: 1.0},
             losses=SPEAK,
-            inherit={
-                "lm": "lm",
-                ENCODER: ENCODER,
-                **{f"{BRIDGE}.{part}": f"{BRIDGE}.{part}" for part in ("norm", "project", "qformer.queries")},
-                **{f"{BRIDGE}.{part}": f"{BRIDGE}.{part}" for part in ("qformer.norm", "qformer.layers")},
-            },
+            inherit=of_untold(PICTURES),
         ),
     ),
 )

@@ -13,9 +13,10 @@ from chiasm.core.stage import Stage
 from chiasm.core.system import System, Vocabulary
 from chiasm.core.types import Fit
 from chiasm.layouts import clip_hf, clip_openai, clip_openclip
+from chiasm.nn import vit
 from chiasm.nn.mlp import Activation
 from chiasm.nn.texttower import TextTower
-from chiasm.nn.vit import ConvStem, NormedStem, ViT
+from chiasm.nn.vit import NormedStem, ViT
 
 VOCAB = 49_408  # OpenAI's byte pairs, of which the last two are start and end of text
 WORDS = Vocabulary(
@@ -61,9 +62,8 @@ def vit_bigg_14() -> DualEncoder.Config:
 
 def tiny() -> DualEncoder.Config:
     """Small pictures, short words, minutes on a CPU."""
-    std = 0.18  # see nn/init.py
     return DualEncoder.Config(
-        vision=ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), eps=1e-5, std=std),
+        vision=vit.tiny(),
         text=TextTower.Config(vocab=256, dim=64, depth=2, heads=2, max_len=64),
         embed=64,
     )
