@@ -65,8 +65,7 @@ def tiny_t5() -> SplicedLM.Config:
     return speaker(tiny_towers(), encdec.tiny(256), replace(DECODES, start=None, close=3))
 
 
-BUT_VISION = dict.fromkeys((f"retriever.{part}" for part in ("vision_norm", "qformer", "*_head", "temperature")), 1.0)
-BUT_VISION |= {"word_head": 1.0}
+TOWERLESS = (*(f"retriever.{part}" for part in ("vision_norm", "qformer", "*_head", "temperature")), "word_head")
 MATCH = {"contrast": 1.0, "match": 1.0}
 ALIGN = {**MATCH, "generate": 1.0}
 SPEAK = {"language": 1.0}
@@ -96,7 +95,7 @@ SYSTEM = System(
         "flan-t5-xxl": lambda: speaker(towers(eva_g14()), encdec.flan_t5_xxl(), T5),
     },
     stages=(
-        Stage(name="align", preset="tiny-aligner", train=BUT_VISION, losses=ALIGN),
+        Stage(name="align", preset="tiny-aligner", train=dict.fromkeys(TOWERLESS, 1.0), losses=ALIGN),
         Stage(name="retrieve", preset="tiny-aligner", train={"*": 1.0}, losses=ALIGN, inherit={"": ""}),
         Stage(name="match", preset="tiny-retriever", train={"*": 1.0}, losses=MATCH, inherit={"": "retriever"}),
         Stage(name="words", preset="tiny-lm", train={"lm": 1.0}, losses=SPEAK),
