@@ -81,7 +81,7 @@ def mt5() -> Any:
 
 
 SIZED = {"layers": 2, "attention_heads": 3, "ffn_dim": 32}
-CAUSAL, SEQ2SEQ = [neox, gemma, bloom, gpt, opt, mixtral, falcon], [bart, mt5]
+MODELS = [neox, gemma, bloom, gpt, opt, mixtral, falcon, bart, mt5]
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +148,7 @@ def upto(row: list[int]) -> list[int]:
     return row[: [*row, END].index(END)]
 
 
-@pytest.mark.parametrize("make", [*CAUSAL, *SEQ2SEQ])
+@pytest.mark.parametrize("make", MODELS)
 @torch.inference_mode()
 def test_it_predicts_what_theirs_predicts_of_each_row_alone(make: Callable[[], Any], folder: Any) -> None:
     ours, theirs = opened(folder(make))
@@ -158,7 +158,7 @@ def test_it_predicts_what_theirs_predicts_of_each_row_alone(make: Callable[[], A
     torch.testing.assert_close(logits, torch.cat(rows), **CLOSE)
 
 
-@pytest.mark.parametrize("make", [*CAUSAL, *SEQ2SEQ])
+@pytest.mark.parametrize("make", [gemma, gpt, bart])
 @torch.inference_mode()
 def test_it_says_what_theirs_says(make: Callable[[], Any], folder: Any) -> None:
     ours, theirs = opened(folder(make))
@@ -170,7 +170,7 @@ def test_it_says_what_theirs_says(make: Callable[[], Any], folder: Any) -> None:
     assert greedy(ours, ids, present, 9) == told
 
 
-@pytest.mark.parametrize("make", [neox, gemma, falcon, bart, mt5])
+@pytest.mark.parametrize("make", [gemma, falcon, bart])
 @torch.inference_mode()
 def test_states_are_values(make: Callable[[], Any], folder: Any) -> None:
     """Spread, reordered, thinned and read on: as if read anew; and an older state stays as it was."""
@@ -192,7 +192,7 @@ def test_states_are_values(make: Callable[[], Any], folder: Any) -> None:
             torch.testing.assert_close(at_once[row : row + 1], expected, **CLOSE)
 
 
-@pytest.mark.parametrize("make", [gemma, neox, bart, mt5])
+@pytest.mark.parametrize("make", [neox, mt5])
 @torch.inference_mode()
 def test_beams_are_theirs(make: Callable[[], Any], folder: Any) -> None:
     ours, theirs = opened(folder(make))

@@ -111,10 +111,10 @@ def test_it_says_what_theirs_says(form: str) -> None:
     vectors, present = given(5)
     seen = torch.cat([vectors, present[..., None].float()], dim=-1)
     opening = Text(torch.zeros(5, 1, dtype=torch.long), torch.ones(5, 1, dtype=torch.bool))
-    asked = {"inputs_embeds": vectors, "attention_mask": present.long(), "max_new_tokens": 12, "do_sample": False}
+    asked = {"inputs_embeds": vectors, "attention_mask": present.long(), "max_new_tokens": 8, "do_sample": False}
     for strategy, beams in ((Greedy(), 1), (Beam(3), 3)):
         told = theirs.generate(**asked, num_beams=beams).tolist()
-        texts = generate(Writer(ours), seen, opening, strategy, Limits(12))
+        texts = generate(Writer(ours), seen, opening, strategy, Limits(8))
         assert [[*text[0].ids] for text in texts] == [row[1 : [*row, 1].index(1)] for row in told]
         assert len({text[0].ids for text in texts}) > 1
 
@@ -193,7 +193,7 @@ def test_every_weight_learns(form: str) -> None:
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["plain-shared", "exact-own"])
 def test_dropout_falls_where_theirs_does(form: str) -> None:
     """The same chances in the same order leave the same loss."""
     ours, theirs = pair(form)
