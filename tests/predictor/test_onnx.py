@@ -62,8 +62,9 @@ class Runtime:
 
 
 @pytest.mark.slow
-def test_onnxruntime_says_the_same(tmp_path: Path) -> None:
-    model = shaken("blip/tiny")
+@pytest.mark.parametrize("name", ["blip/tiny", "blip2/tiny-aligner"])
+def test_onnxruntime_says_the_same(name: str, tmp_path: Path) -> None:
+    model = shaken(name)
     chiasm.export(model, tmp_path / "model", format="chiasm")
     # apart from the checks of shapes in this process, which torch cannot trace
     words = [sys.executable, "-c", EXPORT, tmp_path / "model", tmp_path / "out"]
@@ -95,6 +96,7 @@ def test_every_model_has_the_graphs_of_its_abilities() -> None:
         ("blip/tiny-retrieve", {"see", "read"}),
         ("clip/tiny", {"see", "read"}),
         ("albef/tiny", {"see", "read"}),
+        ("blip2/tiny-aligner", {"see", "read", "recall", "speak"}),
     ):
         model = shaken(name)
         with torch.no_grad():
