@@ -49,8 +49,8 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Pillow's compla
 class Resize(Enum):
     """How a picture becomes a square: both are antialiased and bicubic."""
 
-    FAST = auto()  # torch on uint8: one level of 255 away from Pillow in one value of 200, two in very few
-    EXACT = auto()  # Pillow
+    FAST = auto()  # torch on uint8: a level of 255 away from Pillow in one value of 200, two in a few of a million
+    EXACT = auto()  # Pillow, whose weights have 22 bits where torch's have 15, and 5 to 7 times the time
 
 
 @dataclass(frozen=True)
