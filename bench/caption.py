@@ -40,11 +40,11 @@ def main() -> None:
 
 
 def _said(title: str, ours: Captioner, theirs: Any, pixels: Tensor, *, beams: int) -> Contest:
-    ids = torch.full((len(pixels), 1), START)
+    given, ids = pixels.to(next(ours.parameters())), torch.full((len(pixels), 1), START)
     prompt = Text(ids, torch.ones_like(ids, dtype=torch.bool))
 
     def us() -> Tokens:
-        said = generate(ours, ours.see(pixels), prompt, Beam(beams), Limits(NEW))
+        said = generate(ours, ours.see(given), prompt, Beam(beams), Limits(NEW))
         return [list(one.ids) for (one,) in said]
 
     def them() -> Tokens:
@@ -55,9 +55,10 @@ def _said(title: str, ours: Captioner, theirs: Any, pixels: Tensor, *, beams: in
 
 
 def _seen(title: str, ours: Captioner, theirs: Any, pixels: Tensor) -> Contest:
+    given = pixels.to(next(ours.parameters()))
     return Contest(
         title,
-        lambda: ours.see(pixels),
+        lambda: ours.see(given),
         lambda: theirs.vision_model(pixel_values=pixels).last_hidden_state,
         near,
     )

@@ -25,7 +25,7 @@ def main() -> None:
         theirs, ours = retrievers(Path(folder), dtype=DTYPES[told.dtype])
     text, rows = captions(told.texts), torch.zeros(told.texts, dtype=torch.long)
     seen = torch.randn(1, 577, 768, generator=torch.Generator().manual_seed(1)).to(DTYPES[told.dtype])
-    asking = text.opened_by(ENC)
+    asking, given = text.opened_by(ENC), seen.to(next(ours.parameters()))
 
     def them() -> Tensor:
         states = theirs.text_encoder(
@@ -37,7 +37,7 @@ def main() -> None:
         return theirs.itm_head(states[:, 0])
 
     name = f"one picture, {told.texts} texts of {text.mask.sum() / len(text):.1f} tokens in the mean"
-    contest = Contest(name, lambda: ours.match(seen, text, rows), them, near)
+    contest = Contest(name, lambda: ours.match(given, text, rows), them, near)
     with torch.inference_mode():
         table([contest], dtype=told.dtype, rounds=told.rounds)
 

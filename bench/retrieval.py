@@ -29,12 +29,13 @@ def main() -> None:
     text, k = captions(told.pairs), told.k
     seen = torch.randn(told.pairs, 577, 768, generator=torch.Generator().manual_seed(1)).to(DTYPES[told.dtype])
     asking, one = text.opened_by(ENC), torch.zeros(told.pairs, dtype=torch.long)
+    given = seen.to(next(ours.parameters()))
 
     def us() -> Scores:
-        cosine = ours.embed_seen(seen) @ ours.embed_text(text).T
+        cosine = ours.embed_seen(given) @ ours.embed_text(text).T
         logits = torch.zeros_like(cosine)
         for i, row in enumerate(wanted(cosine, k)):
-            logits[i, row] = ours.match(seen[i : i + 1], text[row], one[: row.sum()])[:, 1]
+            logits[i, row] = ours.match(given[i : i + 1], text[row], one[: row.sum()])[:, 1]
         return rerank(cosine, logits, k), rerank(cosine.T, logits.T, k)
 
     def match(states: Tensor, rows: Tensor) -> Tensor:

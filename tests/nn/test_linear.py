@@ -1,62 +1,102 @@
-"""Widened products are the exact ones, rounded once; fp32 and few rows are left to torch."""
+"""Halves that are widened give what fp32 gives of the same numbers; where halves are welcome, nothing changes."""
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.nn import linear
-from chiasm.nn.linear import Conv2d, Linear
+from chiasm.nn.linear import Conv2d, Linear, restore, spare
 
 HALVES = (torch.bfloat16, torch.float16)
 
 
-@pytest.fixture(params=[True, False])
-def clumsy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(linear, "CLUMSY", request.param)
-    return request.param
+class Tied(nn.Module):
+    """What is multiplied, what is looked up, what is both, what is neither, and what another package has made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.head = Linear(4, 4), Linear(4, 9, bias=False)
+        self.word, self.norm = nn.Embedding(9, 4), nn.LayerNorm(4)
+        self.head.weight = self.word.weight
+        self.register_buffer("places", torch.ones(4))
+        self.theirs = type("Theirs", (nn.Linear,), {"__module__": "transformers.models"})(2, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.norm(self.inner(self.word(ids))))
 
 
-def exact(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return (x.double() @ weight.double().T + bias.double()).to(x.dtype)
-
-
-@pytest.mark.usefixtures("clumsy")
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("rows", [1, 40])
 @torch.no_grad()
-def test_a_product_of_halves_is_the_exact_one_rounded(dtype: torch.dtype, rows: int) -> None:
+def test_halves_under_wide_states_are_wide(dtype: torch.dtype, rows: int) -> None:
     torch.manual_seed(0)
-    part, x = Linear(64, 8).to(dtype), torch.randn(2, rows, 64).to(dtype)
-    assert part(x).dtype == dtype
-    one_step = 2 * torch.finfo(dtype).eps  # in case two sums lie on either side of a half
-    torch.testing.assert_close(part(x), exact(x, part.weight, part.bias), rtol=one_step, atol=one_step)
+    part, x = Linear(64, 8), torch.randn(2, rows, 64)
+    part.weight.data = part.weight.to(dtype)
+    assert torch.equal(part(x), F.linear(x, part.weight.float(), part.bias))
+
+
+@pytest.mark.parametrize("bias", [None, torch.randn(37)])
+def test_what_is_large_is_widened_piece_by_piece(bias: Tensor | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "LARGE", 100)
+    monkeypatch.setattr(linear, "PIECE", 50)
+    x, weight = torch.randn(2, 3, 6), torch.randn(37, 6).bfloat16()
+    torch.testing.assert_close(linear.linear(x, weight, bias), F.linear(x, weight.float(), bias))
 
 
 @torch.no_grad()
-def test_only_many_halves_are_widened(clumsy: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a fixture
-    seen = list[torch.dtype]()
-    plain = F.linear
-    monkeypatch.setattr(F, "linear", lambda x, *rest: seen.append(x.dtype) or plain(x, *rest))
-    for dtype, rows in ((torch.bfloat16, 40), (torch.bfloat16, 1), (torch.float32, 40)):
-        Linear(4, 4).to(dtype)(torch.ones(rows, 4, dtype=dtype))
-    assert seen == [torch.float32 if clumsy else torch.bfloat16, torch.bfloat16, torch.float32]
+def test_equal_precisions_are_left_to_torch() -> None:
+    for dtype in (*HALVES, torch.float32):
+        part, x = Linear(4, 3).to(dtype), torch.ones(5, 4, dtype=dtype)
+        assert torch.equal(part(x), F.linear(x, part.weight, part.bias))
+        assert part(x).dtype == dtype
 
 
-@pytest.mark.usefixtures("clumsy")
 @torch.no_grad()
-def test_a_stem_of_halves_is_the_exact_one_rounded() -> None:
-    torch.manual_seed(0)
-    stem, x = Conv2d(3, 5, 2, stride=2), torch.randn(2, 3, 4, 4).bfloat16().float()
-    stem.bfloat16()
-    wide = F.conv2d(x, stem.weight.float(), stem.bias.float(), stride=2).bfloat16()
-    assert stem(x.bfloat16()).dtype == torch.bfloat16
-    torch.testing.assert_close(stem(x.bfloat16()), wide, rtol=0.02, atol=0.02)
+def test_a_stem_of_halves_under_wide_pictures() -> None:
+    stem, x = Conv2d(3, 5, 2, stride=2), torch.randn(2, 3, 4, 4)
+    stem.weight.data = stem.weight.bfloat16()
+    assert torch.equal(stem(x), F.conv2d(x, stem.weight.float(), stem.bias, stride=2))
 
 
-def test_what_learns_in_halves_gets_the_gradient_of_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", HALVES)
+@torch.no_grad()
+def test_only_matrices_stay_halves(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "CLUMSY", True)
-    part, x = Linear(6, 3).bfloat16(), torch.ones(9, 6, dtype=torch.bfloat16)
+    torch.manual_seed(0)
+    part, ids = Tied().to(dtype), torch.arange(9)[None]
+    before = {name: tensor.clone() for name, tensor in part.state_dict().items()}
+    spared = spare(part)
+    kinds = {name: tensor.dtype for name, tensor in part.state_dict().items()}
+    assert [name for name, kind in kinds.items() if kind == dtype] == ["inner.weight", "theirs.weight", "theirs.bias"]
+    assert part.head.weight is part.word.weight
+    wide = Tied()
+    wide.load_state_dict(before)
+    assert torch.equal(part(ids), wide(ids))
+    restore(spared)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in part.state_dict().items())
+    assert {tensor.dtype for tensor in part.state_dict().values()} == {dtype}
+
+
+@torch.no_grad()
+def test_halves_that_come_to_a_spared_part_are_widened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "CLUMSY", True)
+    for part, x in ((Linear(4, 3), torch.ones(5, 4)), (Conv2d(3, 5, 2), torch.ones(1, 3, 4, 4))):
+        spare(part.bfloat16())
+        assert torch.equal(part(x.bfloat16()), part(x))
+        assert part(x).dtype == torch.float32
+
+
+def test_where_halves_are_welcome_nothing_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "CLUMSY", False)
+    part = Tied().bfloat16()
+    assert not spare(part)
+    assert {tensor.dtype for tensor in part.state_dict().values()} == {torch.bfloat16}
+
+
+def test_what_learns_in_halves_gets_the_gradient_of_fp32() -> None:
+    part, x = Linear(6, 3), torch.ones(9, 6)
+    part.weight.data = part.weight.bfloat16()
     part(x).sum().backward()
     assert part.weight.grad is not None
     assert part.weight.grad.dtype == torch.bfloat16

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 import chiasm
 from chiasm import AbilityError, Caption, MediaError
 from chiasm.archetypes.med import MED
+from chiasm.nn import linear
 from chiasm.predictor import inputs
 from chiasm.predictor.verbs import Predictor
 
@@ -310,6 +312,26 @@ def test_half_precision_answers_in_float32(pictures: Pictures) -> None:
     assert [part.dtype for part in vars(found).values()] == [torch.float32] * 3
     assert len(model.rerank("a", pictures, 2).scores) == 2
     assert len(model.caption(pictures, max_new_tokens=2)) == 6
+
+
+@pytest.mark.parametrize(("name", "form"), [("blip/tiny", "chiasm"), ("clip/tiny", "hf")])
+def test_halves_only_round_the_weights(
+    pictures: Pictures, name: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor that cannot multiply them; and what is written then is what was read."""
+    monkeypatch.setattr(linear, "CLUMSY", True)
+    wide = chiasm.create(name, seed=3, device="cpu")
+    before = wide.match(pictures, "a red circle").itc
+    first = chiasm.export(wide.to(dtype=torch.bfloat16), tmp_path / "first", format=form)
+    half, rounded = (chiasm.load(first, device="cpu", dtype=dtype) for dtype in (None, torch.float32))
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(half.match(pictures, "a red circle").itc, rounded.match(pictures, "a red circle").itc)
+    assert not torch.equal(half.match(pictures, "a red circle").itc, before)
+    again = chiasm.export(half, tmp_path / "again", format=form)
+    files = [load_file(folder / "model.safetensors") for folder in (first, again)]
+    assert {value.dtype for value in files[0].values() if value.is_floating_point()} == {torch.bfloat16}
+    assert files[0].keys() == files[1].keys()
+    assert all(torch.equal(value, files[1][key]) for key, value in files[0].items())
 
 
 def test_texts_longer_than_the_model(model: Predictor, pictures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

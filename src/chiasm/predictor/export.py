@@ -35,17 +35,17 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
     place = Path(folder)
     if place.exists() and not overwrite and (place.is_file() or any(place.iterdir())):
         raise ValueError(f"{place} exists: choose another folder, or pass overwrite=True to replace it")
-    if format == OWN:
-        save_model(place, model.module, model.card, model.tokenizer if model.has_tokenizer else None)
-        return place
-    if format == ONNX:
-        onnx.require()
-        with new_folder(place) as inside, writing(place):
-            onnx.write(model, inside)
-            _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
-            _beside(model, inside, format)
-        return place
-    _write(model, _layout(model, format), place)
+    with model.plain() as module:
+        if format == OWN:
+            save_model(place, module, model.card, model.tokenizer if model.has_tokenizer else None)
+        elif format == ONNX:
+            onnx.require()
+            with new_folder(place) as inside, writing(place):
+                onnx.write(model, inside)
+                _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
+                _beside(model, inside, format)
+        else:
+            _write(model, _layout(model, format), place)
     return place
 
 

@@ -1,6 +1,7 @@
 """A model and everything it needs to be asked: pictures and strings in, answers out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from chiasm.data.images import ImageProcessor, Resize
 from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
+from chiasm.nn.linear import restore, spare
 from chiasm.objectives.contrastive import cosines, cosines_of_pairs
 from chiasm.predictor import inputs
 from chiasm.predictor.abilities import Compares, abilities
@@ -50,6 +52,7 @@ class Predictor:
         method: Resize = Resize.FAST,
     ) -> None:
         self.module = module.eval()
+        self._spared = spare(module)
         self.card = card
         self.processor = ImageProcessor(card.pixels, method)
         words = partial(usual_tokenizer, card) if tokenizer is None else tokenizer
@@ -96,12 +99,24 @@ class Predictor:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self._reader.weight.dtype
+        """Of the weights; a processor without instructions for halves keeps what is no matrix in float32."""
+        weight = self._reader.weight
+        return self._spared.get(weight, weight.dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Predictor":
         """Move the module, in place."""
-        self.module.to(device=device, dtype=dtype)
+        with self.plain() as module:
+            module.to(device=device, dtype=dtype)
         return self
+
+    @contextmanager
+    def plain(self) -> Generator[nn.Module]:
+        """The module as files hold it, whatever this processor likes better."""
+        restore(self._spared)
+        try:
+            yield self.module
+        finally:
+            self._spared = spare(self.module)
 
     def caption(
         self,
