@@ -26,7 +26,7 @@ from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import open_source, pieces, tars
 from chiasm.data.sources.tars import TarSource
 from chiasm.data.text import Tokenizer
-from chiasm.data.writers import write_tar
+from chiasm.data.writers import Form, write_tar
 
 PLAIN = ImageProcessor(Pixels(size=4, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
 
@@ -73,6 +73,16 @@ def test_what_we_write_we_read(tmp_path: Path) -> None:
     assert (source[5].id, source[5].text, source[5].tags) == (pairs[5].id, "ein Text", {"tags": {"a": [1]}})
     assert Image.open(io.BytesIO(source[-1].image)).getpixel((0, 0)) == (7, 7, 7)
     assert (source.skipped, source.shards) == ((), ())
+
+
+def test_a_source_is_written_as_its_pairs_are(tmp_path: Path) -> None:
+    """Also one that, asked for more than it has, does not say that it ends."""
+    source = open_source("world:single?count=3&seed=5")
+    pairs = [source[i] for i in range(3)]
+    for form in Form:
+        files = [tmp_path / part / f"x.{form.value}" for part in ("source", "pairs")]
+        assert [form.write(given, file) for given, file in zip((source, pairs), files, strict=True)] == [3, 3]
+        assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_what_we_write_webdataset_reads(tmp_path: Path) -> None:

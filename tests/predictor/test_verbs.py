@@ -1,6 +1,7 @@
 """Verbs give what the module gives for one picture and one text alone, whatever the batch."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import chiasm
 from chiasm import AbilityError, Caption, MediaError
 from chiasm.archetypes.med import MED
 from chiasm.nn import linear
+from chiasm.nn.vit import PatchStem
 from chiasm.predictor import inputs
 from chiasm.predictor.verbs import Predictor
 
@@ -314,24 +316,26 @@ def test_half_precision_answers_in_float32(pictures: Pictures) -> None:
     assert len(model.caption(pictures, max_new_tokens=2)) == 6
 
 
-@pytest.mark.parametrize(("name", "form"), [("blip/tiny", "chiasm"), ("clip/tiny", "hf")])
+@pytest.mark.parametrize("form", ["chiasm", "hf"])
 def test_halves_only_round_the_weights(
-    pictures: Pictures, name: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pictures: Pictures, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a processor that cannot multiply them; and what is written then is what was read."""
     monkeypatch.setattr(linear, "CLUMSY", True)
-    wide = chiasm.create(name, seed=3, device="cpu")
-    before = wide.match(pictures, "a red circle").itc
+    card, words = (one := chiasm.create("blip/tiny-caption", device="cpu")).card, one.tokenizer
+    card = replace(card, config=replace(card.config, vision=replace(card.config.vision, stem=PatchStem(patch=8))))
+    wide = Predictor(card.config.build(), card, words)
+    before = wide.caption(pictures)
     first = chiasm.export(wide.to(dtype=torch.bfloat16), tmp_path / "first", format=form)
-    half, rounded = (chiasm.load(first, device="cpu", dtype=dtype) for dtype in (None, torch.float32))
+    half, rounded = (chiasm.load(first, device="cpu", dtype=dtype, tokenizer=words) for dtype in (None, torch.float32))
     assert half.dtype == torch.bfloat16
-    assert torch.equal(half.match(pictures, "a red circle").itc, rounded.match(pictures, "a red circle").itc)
-    assert not torch.equal(half.match(pictures, "a red circle").itc, before)
+    assert half.caption(pictures) == rounded.caption(pictures) != before
     again = chiasm.export(half, tmp_path / "again", format=form)
     files = [load_file(folder / "model.safetensors") for folder in (first, again)]
     assert {value.dtype for value in files[0].values() if value.is_floating_point()} == {torch.bfloat16}
     assert files[0].keys() == files[1].keys()
     assert all(torch.equal(value, files[1][key]) for key, value in files[0].items())
+    assert half.caption(pictures) == rounded.caption(pictures)
 
 
 def test_texts_longer_than_the_model(model: Predictor, pictures: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The one interface between where pairs lie and what is done with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -71,6 +71,11 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """Changes when the pairs do."""
         ...
+
+
+def in_order(pairs: Source | Iterable[Pair]) -> Iterator[Pair]:
+    """One after the other."""
+    return iter(pairs) if isinstance(pairs, Iterable) else (pairs[i] for i in range(len(pairs)))
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from PIL import Image
 
 from chiasm.core.errors import MediaError
 from chiasm.core.files import sync_folder, writing
-from chiasm.data.pairs import Pair, Stored, Unread
+from chiasm.data.pairs import Pair, Source, Stored, Unread, in_order
 
 GROUP = 128  # pairs that are read together: few, since training reads in any order
 SCHEMA = pa.schema([
@@ -36,25 +36,25 @@ class Form(Enum):
     PARQUET = "parquet"
     TAR = "tar"
 
-    def write(self, pairs: Iterable[Pair], path: Path) -> int:
+    def write(self, pairs: Source | Iterable[Pair], path: Path) -> int:
         """Put pairs into a file; how many they were."""
         return (write_parquet if self is Form.PARQUET else write_tar)(pairs, path)
 
 
-def write_parquet(pairs: Iterable[Pair], path: str | Path) -> int:
+def write_parquet(pairs: Source | Iterable[Pair], path: str | Path) -> int:
     """Put pairs, with the bytes of their pictures, into one file; how many they were.
 
     Pictures that are arrays become PNG; a file that cannot be read is a `MediaError`.
     """
     count = 0
     with _whole(Path(path)) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        for rows in _groups_of(pairs):
+        for rows in _groups_of(in_order(pairs)):
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             count += len(rows)
     return count
 
 
-def write_tar(pairs: Iterable[Pair], path: str | Path) -> int:
+def write_tar(pairs: Source | Iterable[Pair], path: str | Path) -> int:
     """Three members a pair: the picture as it is, its text, and a JSON of everything else; how many pairs they were.
 
     They are named by shard and row, since an id may hold what a file name must not; owner, mode and
@@ -62,7 +62,7 @@ def write_tar(pairs: Iterable[Pair], path: str | Path) -> int:
     """
     path, count = Path(path), 0
     with _whole(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for row, pair in enumerate(pairs):
+        for row, pair in enumerate(in_order(pairs)):
             for ending, data in _members(pair, row).items():
                 member = tarfile.TarInfo(f"{path.stem}{row:06d}.{ending}")
                 member.size = len(data)

@@ -153,12 +153,12 @@ def _data(place: Place, _: Told) -> Mapping[str, Any]:
     """Write every pair down, so that all later steps, and the user, read files."""
     made = pictures(place.options, place.seed)
     everything = Chain(made.web, made.human)
-    write_parquet((made.human[i] for i in range(len(made.human))), place.human)
+    write_parquet(made.human, place.human)
     for name, source in made.tests.items():
-        write_parquet((source[i] for i in range(len(source))), place.folder / "data" / f"{name}.parquet")
+        write_parquet(source, place.folder / "data" / f"{name}.parquet")
     texts = (everything[i].text for i in range(len(everything)))
     Tokenizer.train(texts, vocab=VOCAB).save(place.tokenizer)
-    write_parquet((everything[i] for i in range(len(everything))), place.noisy / "pairs.parquet")
+    write_parquet(everything, place.noisy / "pairs.parquet")
     return {"web": len(made.web), "human": len(made.human), "tests": {n: len(s) for n, s in made.tests.items()}}
 
 
