@@ -45,9 +45,9 @@ class Family:
 
 def read(config: Settings) -> DecoderLM.Config:
     """Our config of a model whose `config.json`, or its part of one, is this."""
-    name = config.get("model_type")
+    name = str(config.get("model_type"))
     if name not in FAMILIES:
-        raise unknown("language model that only decodes", str(name), FAMILIES)
+        raise unknown("language model that only decodes", name, FAMILIES)
     family = FAMILIES[name]
     given = {**family.usual, **config}
     for key, value in family.fixed.items():
@@ -197,16 +197,15 @@ def _rope(position: Learned | Rotary) -> Settings:
     match position:
         case Learned():
             return {}
-        case Rotary(theta=theta, slowing=None):
-            return {"rope_theta": theta}
         case Rotary(theta=theta, slowing=slowing):
-            return {
-                "rope_theta": theta,
-                "rope_scaling": {
-                    "rope_type": "llama3", "factor": slowing.factor, "low_freq_factor": slowing.slow,
-                    "high_freq_factor": slowing.quick, "original_max_position_embeddings": slowing.trained,
-                },
-            }  # fmt: skip
+            return {"rope_theta": theta} if slowing is None else {"rope_theta": theta, "rope_scaling": _llama3(slowing)}
+
+
+def _llama3(slowing: Slowing) -> Settings:
+    return {
+        "rope_type": "llama3", "factor": slowing.factor, "low_freq_factor": slowing.slow,
+        "high_freq_factor": slowing.quick, "original_max_position_embeddings": slowing.trained,
+    }  # fmt: skip
 
 
 _LLAMA: Settings = {

@@ -226,11 +226,11 @@ def _position(cfg: DecoderLM.Config) -> nn.Module:
 
 def _begin(model: DecoderLM, cfg: DecoderLM.Config) -> None:
     """Normal weights and zero biases: where all of these families start from."""
-    for part in model.modules():
-        if isinstance(part, nn.Linear | nn.Embedding):
-            nn.init.normal_(part.weight, std=cfg.std)
-        if isinstance(part, nn.Linear) and part.bias is not None:
-            nn.init.zeros_(part.bias)
+    for name, weight in model.named_parameters():
+        if weight.ndim > 1:
+            nn.init.normal_(weight, std=cfg.std)
+        elif name.endswith(".bias"):
+            nn.init.zeros_(weight)
     if cfg.start is Start.SHRUNK:
         for layer in model.layers:
             for added in (layer.attend.out, layer.mlp.down):

@@ -40,6 +40,8 @@ def next_token_of(
     Each chunk leaves its gradient behind at once, so that nothing is computed twice. `weights` are all tensors that
     may learn through the head: those of `module.parameters()`, say, of which others are left alone.
     """
+    if not torch.is_grad_enabled():
+        return _Chunked.apply(states.detach(), target, head, smoothing, chunk)
     learn = [weight for weight in weights if weight.requires_grad]
     if not learn and head(states[:1].detach()).requires_grad:
         raise ValueError("the word head learns, but its weights were not given: they would get no gradient")
@@ -66,7 +68,7 @@ class _Chunked(torch.autograd.Function):
             if into is not None:
                 towards = towards.div_(len(states)).to(logits.dtype)
                 into[rows], *found = torch.autograd.grad(logits, [leaf, *weights], towards, allow_unused=True)
-                summed = [new if old is None or new is None else old.add_(new) for old, new in zip(summed, found, strict=True)]
+                summed = [_sum(*each) for each in zip(summed, found, strict=True)]
         ctx.grads = into, summed
         return total
 
@@ -75,6 +77,11 @@ class _Chunked(torch.autograd.Function):
         into, summed = ctx.grads
         del ctx.grads  # scaled where they lie: they are as large as the head
         return (into.mul_(grads[0]), *[None] * 4, *(None if held is None else held.mul_(grads[0]) for held in summed))
+
+
+def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    """None where a weight has nothing to do with the head."""
+    return new if old is None or new is None else old.add_(new)
 
 
 def _of_logits(

@@ -1,0 +1,112 @@
+"""A language model learns the order of words from texts alone, in our loop, and in two processes as in one."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chiasm.archetypes.language_model import LanguageModel
+from chiasm.core.stage import Stage
+from chiasm.core.types import Markers, Pixels, Text, Worded
+from chiasm.data.sources.chance import chance
+from chiasm.data.sources.world import caption, scene
+from chiasm.data.text import Tokenizer
+from chiasm.nn.position import Rotary
+from chiasm.training.run import Batch, Run
+from chiasm.training.train import train
+
+SCRIPT = Path(__file__).with_name("language_alone.py")
+SPEC = importlib.util.spec_from_file_location("language_alone", SCRIPT)
+assert SPEC is not None
+assert SPEC.loader is not None
+alone = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(alone)
+WORDS = Tokenizer.builtin()
+PIXELS = Pixels(size=2, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def test_a_batch_is_as_long_as_it_has_texts() -> None:
+    batch = alone.batch()
+    assert isinstance(batch, Batch)
+    assert len(batch.to("cpu")) == len(batch) == 6
+
+
+@torch.inference_mode()
+def test_every_token_but_the_first_is_learned_and_no_padding() -> None:
+    model, batch = alone.model(), alone.batch()
+    total, count = 0.0, 0
+    for ids, mask in zip(batch.text.ids, batch.text.mask, strict=True):
+        length = int(mask.sum())
+        for last in range(1, length):
+            first = model.language.embed(ids[None, :last])
+            logits, _ = model.language.listen(first, torch.ones(1, last, dtype=torch.bool))
+            total -= float(logits[0].log_softmax(0)[ids[last]])
+            count += 1
+    assert float(model(batch)["language"]) == pytest.approx(total / count, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_ranks_are_one_with_a_batch_twice_as_large(on_two_ranks: Callable[[Path], list[Any]]) -> None:
+    both, model = on_two_ranks(SCRIPT), alone.model()
+    loss = model(alone.batch())["language"]
+    loss.backward()
+    torch.testing.assert_close(sum(told["loss"] for told in both) / 2, loss.detach())
+    for name, weight in model.named_parameters():
+        averaged = sum(told["gradients"][name] for told in both) / 2
+        torch.testing.assert_close(averaged, weight.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_another_vocabulary_fits() -> None:
+    fitted = alone.CFG.fitted(50, Markers(pad=0, cls=1, sep=2, mask=3, dec=4, enc=5))
+    assert (fitted.language.vocab, fitted.start, fitted.end) == (50, 1, 2)
+
+
+class Captions:
+    """Endless batches of the made world's captions."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed, self.place = seed, 0
+
+    def __next__(self) -> Worded:
+        rng = chance("captions", self.seed, self.place)
+        self.place += 1
+        return Worded(WORDS.encode([caption(scene().scene(rng)) for _ in range(12)]))
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return {"place": self.place}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.place = state["place"]
+
+
+def shuffled(batch: Worded) -> Worded:
+    """The same words between the same ends, in any order."""
+    ids, rng = batch.text.ids.clone(), torch.Generator().manual_seed(0)
+    for row, length in zip(ids, batch.text.mask.sum(1).tolist(), strict=True):
+        row[1 : length - 1] = row[1 : length - 1][torch.randperm(length - 2, generator=rng)]
+    return Worded(Text(ids, batch.text.mask))
+
+
+def test_it_learns_the_order_of_words_and_not_only_the_words(tmp_path: Path) -> None:
+    """In our loop; the ablation is the same held-out words in any order, which were as likely before."""
+    language = replace(alone.CFG.language, vocab=WORDS.vocab, position=Rotary(max_len=64), dim=32, std=0.1)
+    cfg = LanguageModel.Config(language=language, start=WORDS.markers.cls, end=WORDS.markers.sep)
+    run = Run(
+        name="read", system="tests", preset="tiny", model=cfg, data=Captions, pixels=PIXELS, tokenizer=WORDS,
+        stage=Stage(name="read", preset="tiny", train={"language": 1.0}, losses={"language": 1.0}), steps=25, lr=2e-2,
+    )  # fmt: skip
+    model, held_out = train([run], tmp_path), next(Captions(seed=1))
+    torch.manual_seed(0)
+    fresh = cfg.build()
+    with torch.inference_mode():
+        perplexity = [
+            float(each(batch)["language"].exp()) for each in (fresh, model) for batch in (held_out, shuffled(held_out))
+        ]
+    before, before_shuffled, after, after_shuffled = perplexity
+    assert after < before / 3
+    assert after < after_shuffled / 3
+    assert abs(before - before_shuffled) < 0.1 * before
