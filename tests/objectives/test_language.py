@@ -1,5 +1,9 @@
 """Next-token loss equals a slow loop over real words, and in chunks it is what it is at once."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -98,3 +102,34 @@ def test_halves_are_summed_in_fp32() -> None:
 def test_a_head_that_would_not_learn_is_noticed() -> None:
     with pytest.raises(ValueError, match="the word head learns, but its weights were not given"):
         next_token_of(torch.randn(2, 5), torch.zeros(2, dtype=torch.long), nn.Linear(5, 11))
+
+
+# in a process of its own: the loss there and back, and how far the peak lies above the start, weights warm
+PROBE = """
+import sys, torch
+from chiasm.objectives.language import next_token, next_token_of
+def at(kind):
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith(kind))
+torch.set_num_threads(1)
+weight, target = torch.randn(20_000, 64), torch.zeros(1024, dtype=torch.long)
+states = torch.randn(1024, 64, requires_grad=True)
+head = lambda x: x @ weight.T
+plain = lambda states, target: next_token(head(states), target, smoothing=0.0)
+chunked = lambda states, target: next_token_of(states, target, head)
+for loss in (plain, chunked):
+    loss(states[:8], target[:8]).backward()
+before = at("VmRSS")
+(plain if sys.argv[1] == "plain" else chunked)(states, target).backward()
+print(at("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's own account of memory")
+def test_the_peak_is_that_of_a_chunk() -> None:
+    """All logits are 82 MB, and a chunk of an eighth is read and kept three times at most."""
+    peaks = [
+        int(subprocess.run([sys.executable, "-c", PROBE, how], check=True, capture_output=True, text=True).stdout)
+        for how in ("plain", "chunked")
+    ]
+    assert peaks[0] > 2 * 1024 * 20_000 * 4 > 4 * peaks[1], peaks

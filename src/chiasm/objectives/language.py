@@ -49,7 +49,7 @@ def next_token_of(
 
 
 class _Chunked(torch.autograd.Function):
-    """A sum over chunks whose gradients are computed in the forward pass; the backward pass only scales them."""
+    """A mean over chunks whose gradients are computed in the forward pass; the backward pass only scales them."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, target: Tensor, head: Callable[[Tensor], Tensor], *more: Any) -> Tensor:
@@ -62,13 +62,12 @@ class _Chunked(torch.autograd.Function):
             rows = slice(start, start + chunk)
             with torch.set_grad_enabled(learns):
                 leaf = states[rows].detach().requires_grad_(learns)
-                logits = head(leaf)
-            loss, towards = _of_logits(logits.detach().float(), target[rows], smoothing)
-            total += loss / len(states)
+                loss, logits, towards = _of_logits(head(leaf), target[rows], smoothing, count=len(states))
+            total += loss
             if into is not None:
-                towards = towards.div_(len(states)).to(logits.dtype)
                 into[rows], *found = torch.autograd.grad(logits, [leaf, *weights], towards, allow_unused=True)
                 summed = [_sum(*each) for each in zip(summed, found, strict=True)]
+            del logits, towards  # or they would wait for those of the next chunk
         ctx.grads = into, summed
         return total
 
@@ -84,14 +83,17 @@ def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
     return new if old is None or new is None else old.add_(new)
 
 
+@torch.no_grad()
 def _of_logits(
-    logits: Float[Tensor, "n v"], target: Int[Tensor, " n"], smoothing: float
-) -> tuple[Float[Tensor, ""], Float[Tensor, "n v"]]:
-    """The sum of their cross-entropies, and its gradient: the softmax less what it should be."""
-    right, total = logits.gather(1, target[:, None]), logits.logsumexp(dim=1, keepdim=True)
-    loss = (total - (1 - smoothing) * right - smoothing * logits.mean(dim=1, keepdim=True)).sum()
-    towards = (logits - total).exp_().sub_(smoothing / logits.shape[1])
-    return loss, towards.scatter_add_(1, target[:, None], torch.full_like(right, smoothing - 1))
+    logits: Float[Tensor, "n v"], target: Int[Tensor, " n"], smoothing: float, *, count: int
+) -> tuple[Float[Tensor, ""], Float[Tensor, "n v"], Float[Tensor, "n v"]]:
+    """The sum of their cross-entropies over `count`, they again, and its gradient: the softmax less what is right."""
+    wide = logits.float()
+    right, total = wide.gather(1, target[:, None]), wide.logsumexp(dim=1, keepdim=True)
+    loss = (total - (1 - smoothing) * right - smoothing * wide.mean(dim=1, keepdim=True)).sum()
+    towards = (wide - total).exp_().sub_(smoothing / logits.shape[1])
+    towards.scatter_add_(1, target[:, None], torch.full_like(right, smoothing - 1))
+    return loss / count, logits, towards.div_(count).to(logits.dtype)
 
 
 def weighed(
