@@ -13,11 +13,12 @@ from timing import DTYPES, Contest, asked, near, table
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM
 
-from chiasm.archetypes.language_model import LanguageModel
+from chiasm.archetypes.spliced import Heard, Teller
 from chiasm.core.types import Text
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Limits
 from chiasm.layouts import decoders as layouts
+from chiasm.nn.decoder import DecoderLM
 from chiasm.objectives.language import next_token_of
 from chiasm.weights.state import assign
 from chiasm.weights.translate import translate
@@ -42,24 +43,26 @@ def main() -> None:
     table((contests[name] for name in told.jobs.split(",")), dtype=told.dtype, rounds=told.rounds)
 
 
-def _made(family: str, dtype: torch.dtype) -> tuple[Any, LanguageModel]:
+def _made(family: str, dtype: torch.dtype) -> tuple[Any, DecoderLM]:
     torch.manual_seed(0)
     if family == "opt":
         theirs = OPTForCausalLM(OPTConfig(**SIZES, **IDS, init_std=0.1)).eval()
     else:
         theirs = LlamaForCausalLM(LlamaConfig(**SIZES, **IDS, num_key_value_heads=4, intermediate_size=2048)).eval()
     cfg = layouts.read(theirs.config.to_dict())
-    ours = LanguageModel.Config(language=cfg, start=0, end=NEVER).build().eval()
-    assign(ours.language, translate(theirs.state_dict(), layouts.rules(cfg), source="theirs"), source="theirs")
+    ours = cfg.build().eval()
+    assign(ours, translate(theirs.state_dict(), layouts.rules(cfg), source="theirs"), source="theirs")
     return theirs.to(dtype).requires_grad_(requires_grad=False), ours.to(dtype).requires_grad_(requires_grad=False)
 
 
-def _said(title: str, ours: LanguageModel, theirs: Any, ids: Tensor, *, beams: int) -> Contest:
+def _said(title: str, ours: DecoderLM, theirs: Any, ids: Tensor, *, beams: int) -> Contest:
     prompt, limits = Text(ids, torch.ones_like(ids, dtype=torch.bool)), Limits(NEW, min_new_tokens=NEW)
 
     def us() -> Tokens:
         with torch.inference_mode():
-            return [list(one.ids) for (one,) in generate(ours, ids[..., None].float(), prompt, Beam(beams), limits)]
+            given = ours.embed(ids)
+            teller = Teller(ours, Heard(*ours.listen(given, prompt.mask)), NEVER)
+            return [list(one.ids) for (one,) in generate(teller, given, prompt, Beam(beams), limits)]
 
     def them() -> Tokens:
         with torch.inference_mode():
@@ -73,14 +76,14 @@ def _said(title: str, ours: LanguageModel, theirs: Any, ids: Tensor, *, beams: i
     return Contest(title, us, them, compare)
 
 
-def _learned(title: str, ours: LanguageModel, theirs: Any, ids: Tensor) -> Contest:
+def _learned(title: str, ours: DecoderLM, theirs: Any, ids: Tensor) -> Contest:
     said = Text(ids[:, :SAID], torch.ones(len(ids), SAID, dtype=torch.bool))
-    vectors, present = ours.language.embed(ids).detach(), torch.ones(ids.shape, dtype=torch.bool)
+    vectors, present = ours.embed(ids).detach(), torch.ones(ids.shape, dtype=torch.bool)
 
     def us() -> Tensor:
         shown = vectors.clone().requires_grad_()
-        states = ours.language.predict(shown, present, said)
-        next_token_of(states, said.ids.flatten(), ours.language.logits).backward()
+        states = ours.predict(shown, present, said)
+        next_token_of(states, said.ids.flatten(), ours.logits).backward()
         return cast(Tensor, shown.grad)
 
     def them() -> Tensor:

@@ -15,12 +15,10 @@ from chiasm.nn.norm import RMSNorm
 from chiasm.nn.position import Rotary
 
 CFG = LanguageModel.Config(
-    language=DecoderLM.Config(
+    lm=DecoderLM.Config(
         vocab=23, dim=16, depth=2, heads=4, kv_heads=2, position=Rotary(max_len=16), norm=RMSNorm.Config(),
         mlp=Gated(hidden=24), biases=Biases.NONE, head=Head.TIED, std=0.3,
     ),
-    start=1,
-    end=2,
 )  # fmt: skip
 
 
@@ -29,19 +27,20 @@ def model() -> LanguageModel:
     return CFG.build()
 
 
-def batch() -> Worded:
-    """Texts of different lengths, most of the words in the first rows."""
+def batch(rows: slice = slice(None)) -> Worded:
+    """Something given of each text, and most of what is said in the first rows."""
     rng = torch.Generator().manual_seed(1)
-    ids, lengths = torch.randint(3, 23, (6, 8), generator=rng), torch.tensor([8, 7, 8, 2, 3, 4])
-    ids[:, 0] = CFG.start
-    return Worded(Text(ids, torch.arange(8)[None] < lengths[:, None]))
+    given, said = (torch.randint(3, 23, (6, length), generator=rng) for length in (3, 8))
+    shown, lengths = torch.tensor([3, 1, 2, 1, 1, 3]), torch.tensor([8, 7, 8, 1, 3, 4])
+    before, after = torch.arange(3)[None] >= 3 - shown[:, None], torch.arange(8)[None] < lengths[:, None]
+    return Worded(Text(given, before)[rows], Text(said, after)[rows])
 
 
 def main() -> None:
     dist.init_process_group("gloo")
-    text, first = batch().text, 3 * ranks.rank()
+    first = 3 * ranks.rank()
     learner = model()
-    loss = learner(Worded(text[first : first + 3]))["language"]
+    loss = learner(batch(slice(first, first + 3)))["language"]
     loss.backward()
     gradients = {name: weight.grad for name, weight in learner.named_parameters()}
     torch.save({"loss": loss.detach(), "gradients": gradients}, Path(sys.argv[1]) / str(ranks.rank()))

@@ -26,7 +26,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from chiasm.archetypes.language_model import LanguageModel
+from chiasm.archetypes.spliced import Heard, Teller
 from chiasm.core.config import from_json, to_json
 from chiasm.core.types import Text
 from chiasm.decoding.generate import generate
@@ -125,11 +125,10 @@ def test_ids_are_read_as_they_do(theirs: PreTrainedModel) -> None:
 @pytest.mark.parametrize("beams", [1, 3])
 def test_texts_are_theirs_token_for_token(theirs: PreTrainedModel, beams: int) -> None:
     ids, present = prompts()
-    language = layouts.read(theirs.config.to_dict())
-    model = LanguageModel.Config(language=language, start=0, end=END).build().eval()
-    model.language = read(theirs)
-    strategy = Beam(beams) if beams > 1 else Greedy()
-    texts = generate(model, torch.zeros(3, 1, 1), Text(ids, present), strategy, Limits(8))
+    ours, strategy = read(theirs), Beam(beams) if beams > 1 else Greedy()
+    given = ours.embed(ids)
+    teller, last = Teller(ours, Heard(*ours.listen(given, present)), END), Text(ids[:, -1:], present[:, -1:])
+    texts = generate(teller, given, last, strategy, Limits(8))
     expected = theirs.generate(
         input_ids=ids, attention_mask=present.long(), num_beams=beams, do_sample=False, max_new_tokens=8,
         eos_token_id=END, pad_token_id=0,

@@ -10,7 +10,7 @@ from torch import nn
 from chiasm.core import ranks
 from chiasm.core.types import Losses, Markers, Worded
 from chiasm.nn.language import AnyWords, Language
-from chiasm.objectives.language import next_token
+from chiasm.objectives.language import next_token_of
 
 
 class LanguageModel(nn.Module):
@@ -35,4 +35,5 @@ class LanguageModel(nn.Module):
         lm: Language = self.lm
         states = lm.predict(lm.embed(batch.given.ids), batch.given.mask, batch.said)
         target = batch.said.ids[batch.said.mask]
-        return {"language": ranks.fair(next_token(lm.logits(states), target, smoothing=0.0), len(target))}
+        loss = next_token_of(states, target, lm.logits, weights=tuple(self.lm.parameters()))
+        return {"language": ranks.fair(loss, len(target))}

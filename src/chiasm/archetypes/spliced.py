@@ -22,7 +22,7 @@ from chiasm.core.types import Instructed, Losses, Markers, Prompt, Text, Wording
 from chiasm.nn.connector import LinearConnector, QFormerConnector
 from chiasm.nn.language import AnyWords, Language, LanguageConfig
 from chiasm.nn.splice import places, splice
-from chiasm.objectives.language import next_token
+from chiasm.objectives.language import next_token_of
 
 PICTURES = "image"  # the sense that the verbs about pictures use
 
@@ -122,7 +122,7 @@ class SplicedLM(nn.Module):
         given, present = self.splice(perceived, batch.prompt)
         states = self.lm.predict(given, present, batch.said)
         target = batch.said.ids[batch.said.mask]
-        loss = next_token(self.lm.logits(states), target, smoothing=0.0)
+        loss = next_token_of(states, target, self.lm.logits, weights=tuple(self.lm.parameters()))
         return {"language": ranks.fair(loss, len(target))}
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:

@@ -16,7 +16,7 @@ from chiasm.weights.folder import ModelCard, Tokenizer
 
 @runtime_checkable
 class Batch(Protocol):
-    """What a graph's `forward` takes; as long as it has pictures, or, without any, texts."""
+    """What a graph's `forward` takes."""
 
     def __len__(self) -> int: ...
 
