@@ -47,6 +47,14 @@ def test_the_loop_is_the_plain_loop(parts: ModuleType, tmp_path: Path) -> None:
         torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_layers_computed_twice_change_nothing_dropout_included(parts: ModuleType, tmp_path: Path) -> None:
+    once, twice = (train([parts.run(recompute=lists)], tmp_path / str(len(lists))) for lists in ((), ("tower",)))
+    assert all(torch.equal(value, state(once)[name]) for name, value in state(twice).items())
+    train([parts.run()], tmp_path / "1")  # done, and not another run
+    with pytest.raises(ValueError, match="run 'fit' recomputes 'towers', but its model has no such list of layers"):
+        train([parts.run(recompute=("towers",))], tmp_path / "2")
+
+
 def test_what_learns_moves_and_what_is_frozen_does_not(parts: ModuleType, tmp_path: Path) -> None:
     torch.manual_seed(0)
     before = state(parts.Net.Config().build())

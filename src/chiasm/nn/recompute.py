@@ -29,7 +29,7 @@ class _Twice:
     def __init__(self, forward: Callable[..., Any]) -> None:
         self.forward = forward
 
-    def __call__(self, *given: Any) -> Any:
+    def __call__(self, *given: Any, **named: Any) -> Any:
         if not torch.is_grad_enabled():
-            return self.forward(*given)
-        return checkpoint(self.forward, *given, use_reentrant=False)
+            return self.forward(*given, **named)
+        return checkpoint(self.forward, *given, use_reentrant=False, **named)

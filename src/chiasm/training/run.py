@@ -83,6 +83,7 @@ class Run:
     about: Mapping[str, Any] = field(default_factory=dict[str, Any])
     start: nn.Module | None = None
     brought: Mapping[str, Brought] = field(default_factory=dict[str, Brought])
+    recompute: tuple[str, ...] = ()  # paths of lists of layers, whose insides are computed twice rather than kept
 
     def __post_init__(self) -> None:
         for name in ("steps", "accumulate", "checkpoint_every"):

@@ -5,7 +5,7 @@ Of several processes only the first needs to see that folder: it tells the other
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from chiasm.core import ranks
 from chiasm.core.config import to_json
 from chiasm.core.files import differing, read_record, write_atomic
 from chiasm.core.stage import Stage
+from chiasm.nn.recompute import recompute
 from chiasm.training.checkpoint import check
 from chiasm.training.inherit import inherit, take
 from chiasm.training.loop import CHECKPOINTS, fit
@@ -83,7 +84,16 @@ def _do(run: Run, place: Path, parts: _Parts, *, device: torch.device, on_step: 
             take(model, part, {path: ""}, by=f"run {run.name!r}")
         if run.adapter is not None:
             run.adapter.add(model)
+        for path in run.recompute:
+            recompute(_layers(model, path, run.name))
         fit(run, model.to(device), place, on_step=on_step)
+
+
+def _layers(model: nn.Module, path: str, name: str) -> Iterator[nn.Module]:
+    try:
+        return model.get_submodule(path).children()
+    except AttributeError:
+        raise ValueError(f"run {name!r} recomputes {path!r}, but its model has no such list of layers") from None
 
 
 def _outcome(run: Run, place: Path, device: torch.device) -> nn.Module:
@@ -123,7 +133,7 @@ def _claim(place: Path, number: int, name: str, asked: Mapping[str, Any]) -> boo
 
 
 def _options(run: Run, parts: _Parts) -> dict[str, Any]:
-    """All that decides the outcome, as JSON; `checkpoint_every` does not."""
+    """All that decides the outcome, as JSON; `checkpoint_every` and `recompute` do not."""
     plain = ("name", "system", "preset", "steps", "lr", "min_lr", "warmup", "weight_decay", "betas", "clip")
     rest = ("accumulate", "seed", "validate_every", "best")
     return {
