@@ -12,7 +12,7 @@ from chiasm.cli.commands import COMMANDS
 from chiasm.weights.folder import save_model
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README, TREE = (ROOT / "README.md").read_text(), (ROOT / "docs/tree.md").read_text()
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 
@@ -33,8 +33,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_the_tree_names_every_file() -> None:
-    """In the README's tree a line `folder/` is followed by lines of names and, two blanks later, a comment."""
-    (tree,) = (block for block in blocks("", README) if block.startswith("src/chiasm/\n"))
+    """In the tree a line `folder/` is followed by lines of names and, two blanks later, a comment."""
+    (tree,) = (block for block in blocks("", TREE) if block.startswith("src/chiasm/\n"))
     named, folder = set[str](), ""
     for line in tree.splitlines()[1:]:
         if heading := re.match(r"  ([\w/]+/)  ", line):
@@ -44,6 +44,11 @@ def test_the_tree_names_every_file() -> None:
     package = ROOT / "src/chiasm"
     there = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert named == {path for path in there if not path.endswith("__init__.py") and path != "__main__.py"}
+
+
+def test_the_readme_has_the_folders_of_the_tree() -> None:
+    (short,) = (block for block in blocks("", README) if block.startswith("src/chiasm/\n"))
+    assert short.splitlines() == [line for line in TREE.splitlines() if re.match(r"src/|  [\w/]+/  ", line)]
 
 
 def test_commands_that_documents_name_exist() -> None:
