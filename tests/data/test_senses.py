@@ -23,8 +23,8 @@ from chiasm.data.sources.world import PAINTS, PRESETS, Placed, World, WorldPairs
 from chiasm.data.writers import write_parquet
 
 SPECS = (
-    "sound:pair?count=30", "points:scene?count=60", "video:single?count=60", "asked:sound:scene?count=60",
-    "asked:points:pair?count=30", "joint:image+sound:single?count=60", "joint:points+video:backdrop?count=60",
+    "sound:pair?count=30", "points:scene?count=30", "video:single?count=30", "asked:sound:scene?count=30",
+    "asked:points:pair?count=30", "joint:image+sound:single?count=30", "joint:points+video:backdrop?count=30",
 )  # fmt: skip
 TOLD = {
     "sound": {
@@ -82,7 +82,7 @@ def test_the_same_name_gives_the_same_pairs(spec: str) -> None:
 def test_a_sense_says_what_it_tells_and_can_be_understood(sense: str, world: str) -> None:
     source = open_source(f"{sense}:{world}?count=12&phrasings=4")
     assert isinstance(source, Sensed)
-    for index in range(30):
+    for index in range(12):
         pair = source[index]
         assert pair.tags["facts"].keys() <= TOLD[sense]
         assert understand(pair.text) == pair.tags["facts"]
@@ -157,6 +157,7 @@ def test_solids_are_what_they_are_called() -> None:
     assert np.allclose(np.abs(cube).max(axis=1), 0.8)
     assert np.allclose(np.abs(pyramid[:, :2]).max(axis=1), 0.95 * (1 - pyramid[:, 2] / 1.6))
     assert np.allclose(np.hypot(np.hypot(torus[:, 0], torus[:, 1]) - 0.72, torus[:, 2]), 0.28)
+    assert pyramid[:, 2].mean() == pytest.approx(1.6 / 3, abs=0.03)  # a triangle's middle is a third up
     for solid in (ball, cube, torus):  # evenly: no side has more points than another
         assert np.abs(np.sign(solid).mean(axis=0)).max() < 0.1
 
@@ -268,7 +269,7 @@ def test_one_sense_alone_knows_no_more_than_none() -> None:
     assert guessed() == pytest.approx(0.5, abs=0.09), "the question alone"
     assert guessed("image") == pytest.approx(0.5, abs=0.09)
     assert guessed("sound") == pytest.approx(0.5, abs=0.09)
-    assert guessed("image", "sound") > 0.99, "both together tell"
+    assert guessed("image", "sound") > 0.95, "both together tell"
     assert {each.senses[0].name for each in asked} == {"image", "sound"}
 
 

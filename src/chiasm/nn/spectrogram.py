@@ -50,7 +50,9 @@ class Spectrogram:
         before = torch.cat([framed[..., :1], framed[..., :-1]], dim=-1)
         framed = (framed - EMPHASIS * before) * self._window(sound.device)
         power = torch.fft.rfft(framed, self._points).abs().square()
-        scaled = ((power @ self._filters(sound.device)).clamp(min=FLOOR).log() - self.mean) / (2 * self.std)
+        with torch.autocast(sound.device.type, enabled=False):
+            energy = power @ self._filters(sound.device)
+        scaled = (energy.clamp(min=FLOOR).log() - self.mean) / (2 * self.std)
         return scaled * self._inside(heard)[..., None]
 
     @property
