@@ -266,6 +266,9 @@ def test_one_sense_alone_knows_no_more_than_none() -> None:
     def guessed(*names: str) -> float:
         return _guessed(((each.question.text, *(known(each, name) for name in names)), each) for each in asked)
 
+    for kind, usual in (("same", "yes"), ("larger", "neither")):
+        answers = [each.question.answer for each in asked if each.question.kind == kind]
+        assert answers.count(usual) / len(answers) == pytest.approx(0.5, abs=0.07)
     assert guessed() == pytest.approx(0.5, abs=0.09), "the question alone"
     assert guessed("image") == pytest.approx(0.5, abs=0.09)
     assert guessed("sound") == pytest.approx(0.5, abs=0.09)

@@ -45,7 +45,7 @@ def test_of_equal_points_the_first_is_taken() -> None:
 
 
 def test_the_nearest_are_those_of_a_slow_loop() -> None:
-    points = _cloud() + 100.0  # far from the origin a matrix product would round what is near
+    points = _cloud() + 1000.0  # far from the origin a matrix product would round what is near
     centres = take(points, torch.tensor([[0, 7], [3, 3], [19, 1]]))
     found = nearest(centres, points, 6)
     for row, cloud in enumerate(points.double()):
