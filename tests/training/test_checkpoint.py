@@ -9,8 +9,13 @@ from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from chiasm.core.files import OutputError
+from chiasm.core.stage import Stage
+from chiasm.systems import blip
+from chiasm.training.checkpoint import Position, save
+from chiasm.training.freeze import groups
 from chiasm.training.run import Step
 from chiasm.training.train import train
 from chiasm.weights.state import state
@@ -108,3 +113,17 @@ def test_frozen_parameters_and_buffers_come_back_too(parts: ModuleType, tmp_path
     whole = state(train([run], tmp_path / "whole", start=start))
     assert all(torch.equal(cut[name], whole[name]) for name in whole)
     assert cut["count"] == 12
+
+
+def test_what_is_frozen_stays_out_and_what_follows_goes_in(parts: ModuleType, tmp_path: Path) -> None:
+    (path,) = crash(parts, tmp_path, step=7)
+    held = {name.removeprefix("model.") for name in load_file(path) if name.startswith("model.")}
+    net = parts.Net.Config().build()
+    assert held == state(net).keys() - {"tower.0.weight", "tower.0.bias"}
+    blips = blip.tiny().build()
+    only = Stage(name="only", preset="tiny", train={"retriever.match_head": 1.0}, losses={})
+    groups(blips, only, weight_decay=0.0)
+    save(tmp_path, Position(step=1), blips, torch.optim.AdamW(blips.retriever.match_head.parameters()))
+    held = {name.removeprefix("model.") for name in load_file(tmp_path / "step-00000001.safetensors")}
+    assert {name for name in held if ".twin." in name} == {name for name in state(blips) if ".twin." in name}
+    assert not any(name.startswith("retriever.towers") for name in held)

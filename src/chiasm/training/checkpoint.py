@@ -1,5 +1,6 @@
 """Everything that the next step depends on, in one file: weights, optimiser, random state, data position.
 
+Weights that are frozen stay where they came from: a run that is started again brings them again.
 Of several processes the first writes and reads it, for all: they share weights and moments, and each
 has a random state and a position of its own.
 """
@@ -18,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from chiasm.core import ranks
+from chiasm.core.ability import Restarts
 from chiasm.core.files import write_atomic, writing
-from chiasm.weights.state import copy_into, state
+from chiasm.weights.state import state, write
 
 KEPT = 2
 LOG = logging.getLogger(__name__)
@@ -92,14 +94,14 @@ def _gather(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Ten
     if torch.cuda.is_initialized():
         random["cuda"] = ranks.gather(torch.cuda.get_rng_state()[None])
     return (
-        {f"model.{name}": tensor for name, tensor in state(model).items()}
+        {f"model.{name}": tensor for name, tensor in _moving(model).items()}
         | {f"optimizer.{index}.{name}": tensor for index, held in moments.items() for name, tensor in held.items()}
         | {f"random.{name}": tensor for name, tensor in random.items()}
     )
 
 
 def _spread(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, *, source: Path) -> None:
-    copy_into(model, _under("model.", tensors), source=source)
+    write(_moving(model), _under("model.", tensors), source=source)
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in _under("optimizer.", tensors).items():
         index, _, name = key.partition(".")
@@ -108,6 +110,14 @@ def _spread(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.op
     torch.set_rng_state(tensors["random.cpu"][ranks.rank()].clone())
     if "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"][ranks.rank()].clone())
+
+
+def _moving(model: nn.Module) -> dict[str, Tensor]:
+    """What a step may change: what learns, what follows what learns, and buffers."""
+    follows = (part for part in model.modules() if isinstance(part, Restarts))
+    moves = {id(weight) for part in follows for weight in part.parameters()}
+    still = {name for name, weight in model.named_parameters() if not weight.requires_grad and id(weight) not in moves}
+    return {name: tensor for name, tensor in state(model).items() if name not in still}
 
 
 def _read(path: Path) -> tuple[Position, dict[str, Tensor]]:

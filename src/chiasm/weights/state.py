@@ -28,10 +28,14 @@ def assign(module: nn.Module, values: Mapping[str, Tensor], *, source: object) -
     )
 
 
-@torch.no_grad()
 def copy_into(module: nn.Module, values: Mapping[str, Tensor], *, source: object) -> None:
     """Write `values` into the tensors that `module` already has."""
-    own = state(module)
+    write(state(module), values, source=source)
+
+
+@torch.no_grad()
+def write(own: Mapping[str, Tensor], values: Mapping[str, Tensor], *, source: object) -> None:
+    """Write `values` into tensors of the same names."""
     require(own, values, source=source)
     for name, tensor in own.items():
         tensor.copy_(values[name])
