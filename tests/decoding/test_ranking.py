@@ -27,7 +27,8 @@ def slow(
             for one, token in zip(logits, text, strict=True)
         ]
         scored.append((gains[0], place, sum(gains), -sum(loss) - (first - 1) * loss[0]))
-    short = sorted(scored, key=lambda each: -each[0])[:k]
+    likeliest = sorted((each[0] for each in scored), reverse=True)
+    short = [each for each in sorted(scored, key=lambda each: -each[0]) if each[0] >= likeliest[:k][-1]]
     return [(score, place, own) for _, place, own, score in sorted(short, key=lambda each: -each[3])]
 
 
@@ -59,6 +60,22 @@ def test_shared_beginnings_are_read_once(make_scene: Callable[..., Any]) -> None
     rank(scene.toy, scene.seen, scene.text, CANDIDATES, k=50)
     # [3] [2] [6] [8] [5] [4], then [3 4] [6 7] [8 2] [5 1] [3 5], [3 4 5] [8 2 2] [6 7 9], [8 2 2 2] [6 7 9 10]
     assert scene.toy.widths == [1, 6, 5, 3, 2]
+
+
+def test_equals_are_never_parted(make_scene: Callable[..., Any]) -> None:
+    """Whatever stands first in the list, the best of a beginning wins."""
+    scene = make_scene(prompts=[(0,)] * 3, sharp=3.0)
+    candidates = [[token, last] for token in (3, 6) for last in (1, 2, 4, 5, 7)]
+    rankings = [
+        [
+            [(tuple(order[place]), score) for place, score in zip(one.places, one.scores, strict=True)]
+            for one in rank(scene.toy, scene.seen, scene.text, order, k=1)
+        ]
+        for order in (candidates, candidates[::-1])
+    ]
+    for row, other in zip(*rankings, strict=True):
+        assert len(row) == 5
+        assert row == other
 
 
 def test_nothing_to_choose_from(make_scene: Callable[..., Any]) -> None:

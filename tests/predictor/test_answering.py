@@ -60,7 +60,8 @@ def slow_ranking(model: Predictor, picture: Any, question: str, *, k: int) -> li
         gains = every.gather(1, ids[0, 1:, None])
         loss = cross_entropy(every, ids[0, 1:], reduction="sum", label_smoothing=0.1)
         scored.append((round(gains[0].item(), 4), -loss.item(), gains.sum().item(), name))
-    short = sorted(scored, key=lambda each: -each[0])[:k]
+    last = sorted((each[0] for each in scored), reverse=True)[:k][-1]  # and its equals
+    short = [each for each in sorted(scored, key=lambda each: -each[0]) if each[0] >= last]
     return [(name, score, own) for _, score, own, name in sorted(short, key=lambda each: -each[1])]
 
 

@@ -46,6 +46,7 @@ def rank(
 ) -> list[Ranked]:
     """For each row of `seen` and its opening the `k` candidates whose first token is the likeliest, by all of it.
 
+    Equals are never parted: a first token as likely as that of the last of them is on the list too.
     Candidates are tokens without start and end; the end counts. `first` is how often the first token of
     each does. A token's score is its log-probability, mixed by `smoothing` with the mean one of all
     tokens: the negative of a loss with smoothed labels. A row's result depends on no other row.
@@ -58,22 +59,25 @@ def rank(
     logits, state = read(model, seen, opening)
     every = logits.log_softmax(dim=1)
     begun = every[:, torch.tensor([text[0] for text in texts], device=seen.device)]
-    kept = begun.argsort(dim=1, descending=True, stable=True)[:, :k]
-    begun, mean = begun.gather(1, kept), every.mean(dim=1, keepdim=True)
-    chosen = [[texts[place] for place in row] for row in kept.tolist()]
+    begun, kept = begun.sort(dim=1, descending=True, stable=True)
+    listed = begun >= begun[:, [min(k, len(texts)) - 1]]
+    counts: list[int] = listed.sum(dim=1).tolist()
+    begun, kept, listed = (part[:, : max(counts)] for part in (begun, kept, listed))
+    mean = every.mean(dim=1, keepdim=True)
+    chosen = [[texts[place] for place in row[:count]] for row, count in zip(kept.tolist(), counts, strict=True)]
     rest, means = _rest(model, state, chosen, seen.device)
     logprob = begun + rest
     scores = (1 - smoothing) * (first * begun + rest) + smoothing * (first * mean + means)
-    order = scores.argsort(dim=1, descending=True, stable=True)
+    order = scores.masked_fill(~listed, -torch.inf).argsort(dim=1, descending=True, stable=True)
     found = (part.gather(1, order).tolist() for part in (kept, scores, logprob))
-    return [Ranked(tuple(places), tuple(score), tuple(own)) for places, score, own in zip(*found, strict=True)]
+    return [Ranked(*(tuple(part[:count]) for part in row)) for *row, count in zip(*found, counts, strict=True)]
 
 
 def _rest(
     model: Continues, state: Any, chosen: Sequence[Sequence[Words]], home: torch.device
 ) -> Float[Tensor, "2 b k"]:
     """The log-probability of every text after its first token, and what it would be of a mean token in each place."""
-    total = torch.zeros(2, len(chosen), len(chosen[0]), device=home)
+    total = torch.zeros(2, len(chosen), max(map(len, chosen)), device=home)
     read: list[Places] = [{(): 0} for _ in chosen]
     for length in range(1, max(len(text) for row in chosen for text in row)):
         before, read = read, [_numbered(text[:length] for text in row if len(text) > length) for row in chosen]

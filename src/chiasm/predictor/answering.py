@@ -5,6 +5,7 @@ question ──────┴ ask ─┴─ rank candidates          or judge �
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -135,7 +136,8 @@ def _chosen(
     begin: Begin, how: Among, words: Sequence[Sequence[int]], scored: Callable[..., list[Ranked]],
     seen: Tensor, questions: Sequence[str], rows: Tensor,
 ) -> Iterator[Answer]:  # fmt: skip
-    few = max(1, TREES // min(how.k, len(words)))
+    alike = max(Counter(tuple(ids[:1]) for ids in words).values())  # equals are never parted
+    few = max(1, TREES // min(how.k + alike - 1, len(words)))
     for part in slices(len(questions), few):
         begun = begin(seen, questions[part], rows[part])
         for best in scored(begun.model, begun.states, begun.opening, words, k=how.k):

@@ -171,10 +171,10 @@ class Predictor:
     ) -> Any:
         """An `Answer` for each picture and question, row by row, or for one of either side with all of the other.
 
-        With candidates, the best of the `k` whose first token is the likeliest, by the probability of
-        all of it; without, whatever the model says, greedy or by beam. A model that chooses among labels
-        of its own (true and false, entailment) has no other candidates; one that compares pictures takes
-        each row as a `Both`.
+        With candidates, the best of the `k` whose first token is the likeliest (or more: equals are never
+        parted), by the probability of all of it; without, whatever the model says, greedy or by beam. A
+        model that chooses among labels of its own (true and false, entailment) has no other candidates; one
+        that compares pictures takes each row as a `Both`.
         """
         module = self.module
         if not isinstance(module, (Answers, Judges, Instructs)):
