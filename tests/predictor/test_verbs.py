@@ -16,6 +16,7 @@ import chiasm
 from chiasm import AbilityError, Caption, MediaError
 from chiasm.archetypes.med import MED
 from chiasm.nn import linear
+from chiasm.nn.bert import Bert
 from chiasm.nn.vit import PatchStem
 from chiasm.predictor import inputs
 from chiasm.predictor.verbs import Predictor
@@ -314,6 +315,16 @@ def test_half_precision_answers_in_float32(pictures: Pictures) -> None:
     assert [part.dtype for part in vars(found).values()] == [torch.float32] * 3
     assert len(model.rerank("a", pictures, 2).scores) == 2
     assert len(model.caption(pictures, max_new_tokens=2)) == 6
+
+
+def test_a_picture_is_read_once_for_all_texts(
+    model: Predictor, pictures: Pictures, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recall, read = Bert.recall, list[int]()
+    monkeypatch.setattr(Bert, "recall", lambda bert, image: read.append(len(image)) or recall(bert, image))
+    model.match(pictures[0], words, batch_size=2)
+    model.rerank(Image.fromarray(pictures[0]), words, batch_size=2)
+    assert read == [1, 1]
 
 
 @pytest.mark.parametrize("form", ["chiasm", "hf"])

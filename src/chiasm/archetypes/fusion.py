@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from chiasm.archetypes.align import Alignment, Features, asked, beside, learned, widened
 from chiasm.core import ranks
+from chiasm.core.ability import Pairing
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
 from chiasm.nn.momentum import Twin
@@ -116,8 +117,16 @@ class Fusion(nn.Module):
         return self.towers.embed_begun(self.read(text))
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        return self.pairing(seen)(text, rows)
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
         memory = self.towers.encoder.recall(seen)
-        return self._judged(self.read(text), text.unclosed().mask, memory if len(seen) == 1 else rows_of(memory, rows))
+
+        def pair(text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+            beside = memory if len(seen) == 1 else rows_of(memory, rows)
+            return self._judged(self.read(text), text.unclosed().mask, beside)
+
+        return pair
 
     def order(self, matched: Float[Tensor, " n"], _cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Matching alone decides."""
@@ -200,6 +209,9 @@ class MaskedFusion(nn.Module):
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         return self.fusion.match(seen, text, rows)
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
+        return self.fusion.pairing(seen)
 
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         return self.fusion.order(matched, cosine)

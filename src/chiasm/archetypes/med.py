@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from chiasm.archetypes.align import Alignment, Features, asked, beside, learned, widened
 from chiasm.core import ranks
+from chiasm.core.ability import Pairing
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Bert, Memory, WordHead, rows_of
 from chiasm.nn.cache import Cache
@@ -113,8 +114,11 @@ class Retriever(nn.Module):
         return self.towers.embed_text(text)
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        return self.pairing(seen)(text, rows)
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
         memory = self.towers.encoder.recall(seen)
-        return self._pairs(text, memory if len(seen) == 1 else rows_of(memory, rows))
+        return lambda text, rows: self._pairs(text, memory if len(seen) == 1 else rows_of(memory, rows))
 
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Logit plus cosine, as in the released code."""
@@ -227,6 +231,9 @@ class MED(nn.Module):
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         return self.retriever.match(seen, text, rows)
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
+        return self.retriever.pairing(seen)
 
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         return self.retriever.order(matched, cosine)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from chiasm.archetypes.align import asked, beside, widened, wrong_pairs
 from chiasm.core import ranks
+from chiasm.core.ability import Pairing
 from chiasm.core.types import ImageText, Losses, Markers, Text
 from chiasm.nn.bert import Memory, WordHead, rows_of
 from chiasm.nn.cache import Cache
@@ -107,8 +108,11 @@ class QueryRetriever(nn.Module):
         return F.normalize(self.text_head(self.qformer.first(text)), dim=-1)
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+        return self.pairing(seen)(text, rows)
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
         memory = self.qformer.recall(seen)
-        return self._judged(memory if len(seen) == 1 else rows_of(memory, rows), text)
+        return lambda text, rows: self._judged(memory if len(seen) == 1 else rows_of(memory, rows), text)
 
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Logit plus cosine, as in the released code."""
@@ -184,6 +188,9 @@ class QueryAligner(nn.Module):
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
         return self.retriever.match(seen, text, rows)
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
+        return self.retriever.pairing(seen)
 
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         return self.retriever.order(matched, cosine)

@@ -5,7 +5,7 @@ second speaks pictures and strings and is what a `Predictor` or a remote server 
 it). No model lists its abilities by hand: `isinstance` tells.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
@@ -45,11 +45,18 @@ class EmbedsText(Protocol):
     def embed_text(self, text: Text) -> Float[Tensor, "b d"]: ...
 
 
+Pairing = Callable[[Text, Int[Tensor, " n"]], Float[Tensor, "n 2"]]
+
+
 @runtime_checkable
 class Matches(Sees, Protocol):
     """Two logits a pair (column 1: match); text `i` is read beside picture `rows[i]` of `seen`."""
 
     def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]: ...
+
+    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
+        """`match` for texts that come a few at a time: what they read of the pictures is computed once."""
+        ...
 
 
 @runtime_checkable

@@ -60,10 +60,10 @@ def texts_for(picture: Picture, texts: Sequence[str], module: Compares, reader: 
         return Found(places, cosine[places].float())
     order: list[int] = places.tolist()
     short = [texts[i] for i in order]
-    logits = list[Tensor]()
+    logits, judge = list[Tensor](), module.pairing(seen)
     for rows in slices(len(short), batch):
         text = reader.read(short[rows])
-        logits.append(module.match(seen, text, places.new_zeros(len(text))))
+        logits.append(judge(text, places.new_zeros(len(text))))
     return Found(places, module.order(torch.cat(logits)[:, 1].float(), cosine[places].float()))
 
 

@@ -232,14 +232,15 @@ class Predictor:
         with torch.inference_mode():
             for rows, seen in self._reader.see(pictures.items, batch_size) if pairs else ():
                 own = beside if len(pictures) == 1 else beside[rows]
+                judge = module.pairing(seen) if isinstance(module, Matches) else None
                 for part in slices(len(own), batch_size):
                     text = self._reader.read(own[part])
                     index = torch.arange(len(text), device=home.device) % len(seen)
                     if isinstance(module, Compares):
                         vectors = module.embed_seen(whole(seen, frames))[index]
                         cosine.append(cosines_of_pairs(vectors, module.embed_text(text)))
-                    if isinstance(module, Matches):
-                        logits.append(module.match(seen, text, index))
+                    if judge is not None:
+                        logits.append(judge(text, index))
         itc = _own(torch.cat(cosine)) if isinstance(module, Compares) else None
         itm = _own(torch.cat(logits)) if isinstance(module, Matches) else None
         return Match(itc, itm, None if itm is None else itm.softmax(dim=1)[:, 1])
