@@ -1,6 +1,10 @@
 """Adapters beside frozen projections: what learns, and that merging changes nothing but rounding."""
 
+import os
+import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +95,16 @@ def test_what_is_wrong_is_said(model: Captioner, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ValueError, match=r"pip install 'chiasm\[lora\]'"):
         LoRA(rank=1).add(model)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(on_two_ranks: Callable[[Path], list[Any]], tmp_path: Path) -> None:
+    """Same losses, norms and merged weights; and what learned is not what it was."""
+    script = Path(__file__).with_name("detours.py")
+    subprocess.run([sys.executable, script, tmp_path], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    one = torch.load(tmp_path / "0", weights_only=True)
+    assert one["told"][-1, 0] < one["told"][0, 0]
+    for rank in on_two_ranks(script):
+        assert rank.keys() == one.keys()
+        assert not any("lora" in name for name in rank)
+        torch.testing.assert_close(rank, one, rtol=1e-3, atol=1e-4)
