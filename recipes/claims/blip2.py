@@ -1,0 +1,373 @@
+"""BLIP-2's first claims in miniature: what the first stage is worth to the second, and what makes up the first.
+
+    OMP_NUM_THREADS=1 nice python recipes/claims/blip2.py     # prints the tables of docs/results/blip2.md
+
+A tiny CLIP learns to see, a tiny language model to read; both are then frozen. Queries learn what texts say of
+pictures (arXiv:2301.12597, section 3.1), with and without one of the losses, as many as usual and only one;
+then they learn to speak to the language model (section 3.2): from where the first stage left them, from nothing
+(figure 5), or from pictures dealt out anew; and at last they answer questions. The same command again goes on where
+it stopped; several processes may take a seed each (`--seeds 0`, `--seeds 1`).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from torch import nn
+
+from chiasm.archetypes.language_model import LanguageModel
+from chiasm.archetypes.queries import QueryAligner
+from chiasm.archetypes.spliced import PICTURES, SplicedLM
+from chiasm.core.stage import Stage
+from chiasm.core.types import Pixels
+from chiasm.data.batches import CAPTIONS, Form
+from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
+from chiasm.data.instructions import Instructions, Texts
+from chiasm.data.loader import PairLoader
+from chiasm.data.pairs import Pair, Source
+from chiasm.data.prompts import Prompter
+from chiasm.data.sources.chance import chance
+from chiasm.data.sources.compose import Chain
+from chiasm.data.sources.tasks import WorldQuestions
+from chiasm.data.sources.world import PRESETS, WorldPairs
+from chiasm.data.text import Tokenizer
+from chiasm.evaluation.intervals import spread
+from chiasm.evaluation.retrieval import equal_texts, rerank, retrieval, wanted
+from chiasm.objectives.contrastive import cosines
+from chiasm.predictor.verbs import Predictor
+from chiasm.systems import blip2, clip
+from chiasm.training.freeze import groups
+from chiasm.training.run import Brought, Run
+from chiasm.training.train import train
+
+PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
+POINTS = 6  # of a learning curve
+SHORT = 10  # texts, and pictures, that matching orders
+BRIDGE = blip2.BRIDGE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be changed."""
+
+    out: Path = Path("runs/claims/blip2")
+    """Where the trained models go."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    world: str = "single"
+    see: int = 600
+    """Steps of each stage."""
+    words: int = 800
+    align: int = 600
+    generate: int = 600
+    vqa: int = 300
+    batch: int = 64
+    lr: float = 1.5e-3
+    pairs: int = 8000
+    """To learn from."""
+    tests: int = 400
+    """Pictures to be described, found and asked about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class First:
+    """A first stage, by what it is denied."""
+
+    without: tuple[str, ...] = ()
+    queries: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Second:
+    """A second stage: which first stage it follows, if any, and what it learns from."""
+
+    after: str = ""
+    shuffled: bool = False
+    longer: bool = False  # as many steps as both stages
+
+
+FIRST = {
+    "all three losses": First(),
+    "without generation": First(without=("generate",)),
+    "all three losses, one query": First(queries=1),
+}
+SECOND = {
+    "after the first stage": Second(after="all three losses"),
+    "without the first stage": Second(),
+    "without it, for as many steps as both stages": Second(longer=True),
+    "after a first stage without generation": Second(after="without generation"),
+    "after the first stage, pictures dealt out anew": Second(after="all three losses", shuffled=True),
+}
+ASKED = ("after the first stage", "without the first stage")  # who is taught to answer, too
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pairs in memory: all models learn from the same pictures."""
+
+    pairs: tuple[Pair, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self.pairs[index]
+
+    def shuffled(self) -> "Drawn":
+        """Every text with the picture of another one."""
+        pictures = chance("shuffled", self.fingerprint).sample([pair.image for pair in self.pairs], len(self))
+        pairs = (replace(pair, image=image) for pair, image in zip(self.pairs, pictures, strict=True))
+        return Drawn(tuple(pairs), f"shuffled {self.fingerprint}")
+
+    def each(self, change: Callable[[int, Pair], Pair], name: str) -> "Drawn":
+        """The same pictures, of which something else is told."""
+        return Drawn(tuple(change(row, pair) for row, pair in enumerate(self.pairs)), f"{name} {self.fingerprint}")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that a seed learns from, and how it is examined."""
+
+    options: Options
+    seed: int
+
+    def drawn(self, split: str, count: int) -> tuple[Drawn, Drawn]:
+        """Captions, and questions about the same pictures."""
+        world = WorldPairs(PRESETS[self.options.world](), seed=self.seed, count=count, split=split)
+        captions = Drawn(tuple(world[row] for row in range(count)), world.fingerprint)
+        asked = WorldQuestions(world, kinds=("attribute",))
+        return captions, captions.each(lambda row, _: asked[row], "asked")
+
+    @cached_property
+    def learned(self) -> tuple[Drawn, Drawn]:
+        return self.drawn("train", self.options.pairs)
+
+    @cached_property
+    def tests(self) -> tuple[Drawn, Drawn]:
+        return self.drawn("test", self.options.tests)
+
+    @cached_property
+    def read(self) -> Source:
+        """What the language model reads: captions, and captions followed by a question and its answer."""
+        captions, asked = self.learned
+
+        def both(row: int, pair: Pair) -> Pair:
+            tags = asked[row].tags
+            question = blip2.DECODES.question.format(tags["question"])
+            return replace(pair, text=f"{pair.text} {question} {tags['answers'][0]}")
+
+        return Chain(captions, captions.each(both, "read"))
+
+    @cached_property
+    def words(self) -> Tokenizer:
+        return Tokenizer.train((self.read[row].text for row in range(len(self.read))), vocab=256)
+
+    @cached_property
+    def told(self) -> SplicedLM.Config:
+        return blip2.tiny().fitted(self.words.vocab, self.words.markers)
+
+    def run(self, name: str, stage: Stage, model: Any, steps: int, source: Source, form: Form) -> Run:
+        """One stage of one model."""
+        return Run(
+            name=name, system="clip" if name == "see" else "blip2", preset=stage.preset, stage=stage,
+            model=model.fitted(self.words.vocab, self.words.markers), pixels=PIXELS, tokenizer=self.words, steps=steps,
+            data=lambda: PairLoader(
+                source, ImageProcessor(PIXELS), self.words, batch=self.options.batch, seed=self.seed, form=form
+            ),
+            lr=self.options.lr, min_lr=self.options.lr / 50, warmup=steps // 20, betas=(0.9, 0.98), seed=self.seed,
+            about={"data": source.fingerprint, "batch": self.options.batch},
+        )  # fmt: skip
+
+    def examined(self, run: Run, exam: Callable[[Predictor], Mapping[str, float]]) -> Run:
+        """The same run, examined on its way."""
+
+        def validate(model: nn.Module) -> Mapping[str, float]:
+            with torch.random.fork_rng(devices=[]):
+                return exam(Predictor(model, run.card, self.words))
+
+        return replace(run, validate=validate, validate_every=max(1, run.steps // POINTS))
+
+    def prompter(self, *, hinted: bool) -> Prompter:
+        return Prompter(self.words, self.told.wording, {PICTURES: ""}, self.words if hinted else None)
+
+    def found(self, model: Predictor) -> dict[str, float]:
+        """R@1 in percent, the mean of both directions."""
+        pairs = self.tests[0].pairs
+        pictures, texts = [pair.image for pair in pairs], [pair.text for pair in pairs]
+        cosine = cosines(model.embed(images=pictures, batch_size=100), model.embed(texts=texts, batch_size=100))
+        picture, text = wanted(cosine, SHORT).nonzero().T.tolist()
+        judged = model.match([pictures[row] for row in picture], [texts[row] for row in text], batch_size=400)
+        assert judged.itm_logits is not None
+        logits = torch.zeros_like(cosine)
+        logits[picture, text] = judged.itm_logits[:, 1] - judged.itm_logits[:, 0]
+        right = equal_texts(texts)
+        ordered = rerank(cosine, logits, SHORT), rerank(cosine.T, logits.T, SHORT)
+        return {
+            "cosine": 100 * retrieval(cosine, right, [1])["mean@1"],
+            "re-ranked": 100 * retrieval(ordered[0], right, [1], pictures=ordered[1])["mean@1"],
+        }
+
+    def described(self, model: Predictor) -> dict[str, float]:
+        """Captions that are right word for word, in percent."""
+        pairs = self.tests[0].pairs
+        said = model.caption([pair.image for pair in pairs], batch_size=100)
+        return {"captions": _share([one.text == pair.text for one, pair in zip(said, pairs, strict=True)])}
+
+    def spoken(self, model: Predictor) -> dict[str, float]:
+        """Both, of a model that was never taught to answer."""
+        return self.described(model) | self.answered(model)
+
+    def answered(self, model: Predictor) -> dict[str, float]:
+        """Right answers, in percent, among all there are to questions of the kind."""
+        pairs = self.tests[1].pairs
+        said = model.answer([pair.image for pair in pairs], [pair.text for pair in pairs], batch_size=100)
+        return {"answers": _share([one.text == pair.tags["answers"][0] for one, pair in zip(said, pairs, strict=True)])}
+
+
+Curve = Sequence[Mapping[str, float]]  # what an exam found, from point to point
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The models of one seed; each is trained once."""
+
+    lesson: Lesson
+
+    @property
+    def place(self) -> Path:
+        return self.lesson.options.out / f"seed-{self.lesson.seed}"
+
+    @cached_property
+    def see(self) -> nn.Module:
+        lesson = self.lesson
+        stage, steps = clip.SYSTEM.stage("pretrain"), lesson.options.see
+        return train([lesson.run("see", stage, clip.tiny(), steps, lesson.learned[0], CAPTIONS)], self.place / "see")
+
+    @cached_property
+    def reads(self) -> nn.Module:
+        lesson, model = self.lesson, LanguageModel.Config(lm=self.lesson.told.lm)
+        stage, steps, form = _stage("words"), lesson.options.words, Texts(lesson.prompter(hinted=False))
+        return train([lesson.run("words", stage, model, steps, lesson.read, form)], self.place / "words")
+
+    def first(self, name: str) -> nn.Module:
+        """A first stage."""
+        lesson, row, towers, stage = self.lesson, FIRST[name], blip2.tiny_towers(), _stage("align")
+        qformer = replace(towers.qformer, queries=row.queries)
+        model = QueryAligner.Config(retriever=replace(towers, qformer=qformer))
+        stage = replace(stage, losses={**stage.losses, **dict.fromkeys(row.without, 0.0)})
+        run = lesson.run("align", stage, model, lesson.options.align, lesson.learned[0], CAPTIONS)
+        run = replace(run, brought={"retriever.vision": Brought(self.see, "vision")})
+        return train([lesson.examined(run, lesson.found)], self.place / _plain(name))
+
+    def second(self, name: str) -> nn.Module:
+        """A second stage."""
+        lesson, row, stage = self.lesson, SECOND[name], _stage("generate")
+        pairs, brought = lesson.learned[0], {"lm": Brought(self.reads, "lm")}
+        steps = lesson.options.generate + (lesson.options.align if row.longer else 0)
+        if not row.after:
+            stage, brought = replace(stage, inherit={}), {**brought, blip2.ENCODER: Brought(self.see, "vision")}
+        form = Instructions(lesson.prompter(hinted=False))
+        run = lesson.run("generate", stage, lesson.told, steps, pairs.shuffled() if row.shuffled else pairs, form)
+        run = replace(run, brought=brought, start=self.first(row.after) if row.after else None)
+        model = train([lesson.examined(run, lesson.spoken)], self.place / _plain(name))
+        for path, given in ((blip2.ENCODER, self.see.get_submodule("vision")), ("lm", self.reads.get_submodule("lm"))):
+            _same(model.get_submodule(path), given)
+        return model
+
+    def asked(self, name: str) -> nn.Module:
+        """Who learns to answer after a second stage."""
+        lesson, after = self.lesson, SECOND[name].after
+        model = blip2.asked(blip2.tiny_towers(), blip2.tiny().lm, blip2.tiny().wording)
+        form = Instructions(lesson.prompter(hinted=True), ask=(lesson.told.wording.question,))
+        run = lesson.run("vqa", _stage("vqa"), model, lesson.options.vqa, lesson.learned[1], form)
+        text = {f"{BRIDGE}.qformer.text": Brought(self.first(after), "retriever.qformer.text")} if after else {}
+        run = replace(run, brought=text, start=self.second(name))
+        return train([lesson.examined(run, lesson.answered)], self.place / f"{_plain(name)}-asked")
+
+    def curves(self) -> dict[str, dict[str, Curve]]:
+        """All exams of all models, by table and row."""
+        found: dict[str, dict[str, Curve]] = {}
+        for title, teach, rows, folder in (
+            ("first", self.first, FIRST, "{}/1-align"),
+            ("second", self.second, SECOND, "{}/1-generate"),
+            ("answers", self.asked, ASKED, "{}-asked/1-vqa"),
+        ):
+            for name in rows:
+                teach(name)
+                lines = (self.place / folder.format(_plain(name)) / "metrics.jsonl").read_text().splitlines()
+                exams = [json.loads(line)["validation"] for line in lines]
+                found.setdefault(title, {})[name] = [exam for exam in exams if exam]
+        return found
+
+
+def main(options: Options) -> None:
+    """Train what is not trained yet, and print the tables."""
+    torch.set_num_threads(1)
+    seeds = [Taught(Lesson(options, seed)).curves() for seed in options.seeds]
+    print("| first stage | R@1 by cosine, % | R@1 re-ranked, % |\n|---|---|---|")
+    for name in FIRST:
+        print(_line(name, (_last(seeds, "first", name, head) for head in ("cosine", "re-ranked"))))
+    points = " | ".join(f"{point + 1}/{POINTS}" for point in range(POINTS))
+    print(
+        f"\n| captions right, %, after a part of the steps | {points} | answers, never taught |\n{'|---' * (POINTS + 2)}|"
+    )
+    for name in SECOND:
+        print(_line(name, (*_points(seeds, "second", name, "captions"), _last(seeds, "second", name, "answers"))))
+    print(f"\n| answers right, %, taught to answer | {points} |\n{'|---' * (POINTS + 1)}|")
+    for name in ASKED:
+        print(_line(name, _points(seeds, "answers", name, "answers")))
+    learns, whole = _share_of_what_learns(Lesson(options, options.seeds[0]))
+    print(f"\nThe second stage trains {learns:,} of {whole:,} parameters; the others are the same to the bit.")
+
+
+Seeds = Sequence[Mapping[str, Mapping[str, Curve]]]
+
+
+def _points(seeds: Seeds, table: str, row: str, exam: str) -> list[str]:
+    """A curve: the mean and spread of each of its points."""
+    curves = [[point[exam] for point in seed[table][row]][:POINTS] for seed in seeds]
+    cells = (spread(values) for values in zip(*curves, strict=True))
+    return [f"{mean:.0f} ± {deviation:.0f}" for mean, deviation in cells]
+
+
+def _last(seeds: Seeds, table: str, row: str, exam: str) -> str:
+    mean, deviation = spread([seed[table][row][-1][exam] for seed in seeds])
+    return f"{mean:.1f} ± {deviation:.1f}"
+
+
+def _line(name: str, cells: Iterable[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _share_of_what_learns(lesson: Lesson) -> tuple[int, int]:
+    model = lesson.told.build()
+    learns = groups(model, _stage("generate"), weight_decay=0.0)
+    count = sum(weight.numel() for group in learns for weight in group["params"])
+    return count, sum(weight.numel() for weight in model.parameters())
+
+
+def _same(ours: nn.Module, given: nn.Module) -> None:
+    """Nothing that is frozen has moved."""
+    theirs = given.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.state_dict().items())
+
+
+def _stage(name: str) -> Stage:
+    return blip2.SYSTEM.stage(name)
+
+
+def _share(marks: Sequence[bool]) -> float:
+    return 100 * sum(marks) / len(marks)
+
+
+def _plain(name: str) -> str:
+    return "-".join("".join(letter if letter.isalpha() else " " for letter in name).split())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
