@@ -38,9 +38,10 @@ def pixels_of(config: Config, fit: Fit = Fit.SQUASH) -> Pixels:
 
 
 def longest_text(config: Config) -> int:
-    """How many tokens the text tower has positions for, or a prompt may have."""
+    """How many tokens the text tower has positions for, or a prompt may have; 0 where neither is."""
     wording = next((part for part in _parts(config) if isinstance(part, Wording)), None)
-    return _part(config, Bounded).max_len if wording is None else wording.longest
+    lengths = (part.max_len for part in _parts(config) if isinstance(part, Bounded))
+    return next(lengths, 0) if wording is None else wording.longest
 
 
 def vocab_of(config: Config) -> int:
