@@ -80,6 +80,24 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Twice:
+    """Every text two times in a row: who has never had to look back, as a large model has, listens to no picture."""
+
+    texts: Source
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> Pair:
+        pair = self.texts[index]
+        return replace(pair, text=f"{pair.text} {pair.text}")
+
+    @property
+    def fingerprint(self) -> str:
+        return f"twice {self.texts.fingerprint}"
+
+
+@dataclass(frozen=True)
 class Read:
     """A text, a question about the same picture and its answer, in a row; no text where the pictures differ."""
 
@@ -152,7 +170,8 @@ class Bench:
 def runs(options: Options) -> tuple[Run, ...]:
     """All of it, each run from what those before it left."""
     pairs, questions, (speaker, reader, words) = open_source(options.data), _questions(options), _speaker(options)
-    texts = pairs if questions is None else Chain(pairs, Read(pairs, questions, speaker.wording.question))
+    asking = () if questions is None else (Read(pairs, questions, speaker.wording.question),)
+    texts = Chain(pairs, Twice(pairs), *asking)
     words = words or Tokenizer.train((texts[row].text for row in range(len(texts))), vocab=1024)
     seer, tower, pixels = _tower(options)
     bench, towers = Bench(options, pixels, words), blip2.tiny_towers()

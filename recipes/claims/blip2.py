@@ -52,6 +52,7 @@ POINTS = 6  # of a learning curve
 SHORT = 10  # texts, and pictures, that matching orders
 SEE_BATCH = 128  # texts that differ in the shape alone are rare
 WORLD = replace(single(), phrasings=4)
+FACTS = ("size", "colour", "shape", "place")
 BRIDGE = blip2.BRIDGE
 
 
@@ -321,16 +322,15 @@ def main(options: Options) -> None:
     """Train what is not trained yet, and print the tables."""
     torch.set_num_threads(1)
     seeds = [Taught(Lesson(options, seed)).curves() for seed in options.seeds]
-    print("| first stage | R@1 by cosine, % | R@1 re-ranked, % |\n|---|---|---|")
+    points = [f"{point + 1}/{POINTS}" for point in range(POINTS)]
+    _head("first stage", ["R@1 by cosine, %", "R@1 re-ranked, %"])
     for name in FIRST:
         print(_line(name, (_last(seeds, "first", name, head) for head in ("cosine", "re-ranked"))))
-    points = " | ".join(f"{point + 1}/{POINTS}" for point in range(POINTS))
-    print(
-        f"\n| captions right, %, after a part of the steps | {points} | answers, never taught |\n{'|---' * (POINTS + 2)}|"
-    )
+    _head("captions right, %, after a part of the steps", [*points, *FACTS, "answers, never taught"])
     for name in SECOND:
-        print(_line(name, (*_points(seeds, "second", name, "captions"), _last(seeds, "second", name, "answers"))))
-    print(f"\n| answers right, %, taught to answer | {points} |\n{'|---' * (POINTS + 1)}|")
+        last = (_last(seeds, "second", name, exam) for exam in (*FACTS, "answers"))
+        print(_line(name, (*_points(seeds, "second", name, "captions"), *last)))
+    _head("answers right, %, taught to answer", points)
     for name in ASKED:
         print(_line(name, _points(seeds, "answers", name, "answers")))
     learns, whole = _share_of_what_learns(Lesson(options, options.seeds[0]))
@@ -338,6 +338,10 @@ def main(options: Options) -> None:
 
 
 Seeds = Sequence[Mapping[str, Mapping[str, Curve]]]
+
+
+def _head(title: str, columns: Sequence[str]) -> None:
+    print(f"\n{_line(title, columns)}\n{'|---' * (len(columns) + 1)}|")
 
 
 def _points(seeds: Seeds, table: str, row: str, exam: str) -> list[str]:
@@ -349,7 +353,7 @@ def _points(seeds: Seeds, table: str, row: str, exam: str) -> list[str]:
 
 def _last(seeds: Seeds, table: str, row: str, exam: str) -> str:
     mean, deviation = spread([seed[table][row][-1][exam] for seed in seeds])
-    return f"{mean:.1f} ± {deviation:.1f}"
+    return f"{mean:.0f} ± {deviation:.0f}"
 
 
 def _line(name: str, cells: Iterable[str]) -> str:

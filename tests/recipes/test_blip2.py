@@ -19,7 +19,7 @@ from chiasm.training.train import train
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "blip2.py"
 SHORT = ["--data", "world:single?count=40", "--batch", "4"]
-SHORT += [word for name in ("see", "words", "align", "generate", "tune") for word in (f"--{name}", "2")]
+SHORT += [word for name in ("see", "words", "align", "generate", "tune") for word in (f"--{name}", "1")]
 
 
 def _launched(out: Path, *options: str) -> chiasm.Predictor:
@@ -68,6 +68,7 @@ def test_what_is_frozen_stays(whole: Path) -> None:
     assert not _same(_below(asked, "senses.image.encoder"), _below(see, "vision"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("then", "runs", "preset", "verb"),
     [
@@ -84,6 +85,7 @@ def test_what_comes_after(then: str, runs: list[str], preset: str, verb: str, wh
     assert verb in model.abilities
 
 
+@pytest.mark.slow
 def test_an_encoder_and_a_decoder(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--vision", str(whole / "1-see"))
     _launched(tmp_path / "run", "--language", "encoder-decoder", "--then", "vqa", *given)
@@ -131,6 +133,7 @@ def _killing(left: int) -> Callable[[Step], None]:
     return on_step
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_across_stages(tmp_path: Path) -> None:
     recipe = _recipe()
     options = recipe.Options(data="world:single?count=40", batch=4, see=3, words=3, align=3, generate=3)

@@ -105,3 +105,39 @@ def test_answers_come_often_once_or_never() -> None:
     told = claim._shares([right[0], right[0]], right, 3)
     assert told["all"] == 0.5
     assert told[claim.kind(right[0], 3)] >= 0.5
+
+
+@pytest.mark.slow
+def test_blip2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("blip2")
+    steps = {"see": 1, "words": 1, "align": 1, "generate": 6, "vqa": 6}
+    options = claim.Options(out=tmp_path, seeds=(3,), batch=8, pairs=40, tests=8, **steps)
+    claim.main(options)
+    told = capsys.readouterr().out
+    first, second, answers, share = told.strip().split("\n\n")
+    for table, rows, columns in ((first, claim.FIRST, 2), (second, claim.SECOND, 11), (answers, claim.ASKED, 6)):
+        lines = table.splitlines()
+        assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == [*rows]
+        assert {line.count("|") for line in lines} == {columns + 2}
+    assert share.endswith("the others are the same to the bit.")
+    (tmp_path / "seed-3/without-the-first-stage/1-generate/pace.jsonl").unlink()
+    claim.main(options)
+    assert capsys.readouterr().out == told
+    assert not (tmp_path / "seed-3/without-the-first-stage/1-generate/pace.jsonl").exists()
+
+
+def test_what_blip2_reads_and_is_asked() -> None:
+    claim = _script("blip2")
+    lesson = claim.Lesson(claim.Options(pairs=30, tests=5), 0)
+    captions, asked = lesson.learned
+    read = [lesson.read[row].text for row in range(len(lesson.read))]
+    assert read[:30] == [pair.text for pair in captions.pairs]
+    tags = asked[4].tags
+    assert read[34] == f"{captions[4].text} question {tags['question']} answer {tags['answers'][0]}"
+    begin = captions[7].text
+    assert read[67].startswith(f"{begin} ")
+    assert claim.parse(read[67].removeprefix(f"{begin} ")) == captions[7].tags["facts"]
+    anew = captions.shuffled()
+    assert [pair.text for pair in anew.pairs] == [pair.text for pair in captions.pairs]
+    assert sum(one.image is other.image for one, other in zip(anew.pairs, captions.pairs, strict=True)) < 10
+    assert {id(pair.image) for pair in anew.pairs} == {id(pair.image) for pair in captions.pairs}
