@@ -92,6 +92,7 @@ class Second:
     after: str = ""
     shuffled: bool = False
     longer: bool = False  # as many steps as both stages
+    speaks: str = "words"  # which language model
 
 
 FIRST = {
@@ -105,6 +106,7 @@ SECOND = {
     "after the first stage, pictures dealt out anew": Second(after="all three losses", shuffled=True),
     "without it, for as many steps as both stages": Second(longer=True),
     "after a first stage without generation": Second(after="without generation"),
+    "after the first stage, speaking to who read nothing twice": Second(after="all three losses", speaks="words-once"),
 }
 ASKED = ("after the first stage", "without the first stage")  # who is taught to answer, too
 
@@ -156,8 +158,11 @@ class Lesson:
         return self.drawn("test", self.options.tests)
 
     @cached_property
-    def read(self) -> Source:
-        """Captions, alone and followed by another one of the same thing, or by a question and its answer."""
+    def read(self) -> Mapping[str, Source]:
+        """Captions, alone and followed by a question and its answer, or by another one of the same thing.
+
+        Without the last a language model hardly learns to look back, which large ones do.
+        """
         captions, asked = self.learned
 
         def answered(row: int, pair: Pair) -> Pair:
@@ -169,11 +174,13 @@ class Lesson:
             words = chance("again", row).randrange(WORLD.phrasings)
             return replace(pair, text=f"{pair.text} {say(pair.tags['facts'], words)}")
 
-        return Chain(captions, captions.each(answered, "answered"), captions.each(again, "again"))
+        once = captions, captions.each(answered, "answered")
+        return {"words-once": Chain(*once), "words": Chain(*once, captions.each(again, "again"))}
 
     @cached_property
     def words(self) -> Tokenizer:
-        return Tokenizer.train((self.read[row].text for row in range(len(self.read))), vocab=256)
+        read = self.read["words"]
+        return Tokenizer.train((read[row].text for row in range(len(read))), vocab=256)
 
     @cached_property
     def told(self) -> SplicedLM.Config:
@@ -236,7 +243,7 @@ class Lesson:
         return self.described(model) | self.answered(model)
 
     def answered(self, model: Predictor) -> dict[str, float]:
-        """Right answers, in percent, among all there are to questions of the kind."""
+        """Questions that get exactly the right answer, in percent."""
         pairs = self.tests[1].pairs
         said = model.answer([pair.image for pair in pairs], [pair.text for pair in pairs], batch_size=125)
         return {"answers": _share([one.text == pair.tags["answers"][0] for one, pair in zip(said, pairs, strict=True)])}
@@ -261,11 +268,11 @@ class Taught:
         stage, steps = clip.SYSTEM.stage("pretrain"), lesson.options.see
         return train([lesson.run("see", stage, clip.tiny(), steps, lesson.learned[0], CAPTIONS)], self.place / "see")
 
-    @cached_property
-    def reads(self) -> nn.Module:
+    def reads(self, name: str) -> nn.Module:
+        """A language model."""
         lesson, model = self.lesson, LanguageModel.Config(lm=self.lesson.told.lm)
         stage, steps, form = _stage("words"), lesson.options.words, Texts(lesson.prompter(hinted=False))
-        return train([lesson.run("words", stage, model, steps, lesson.read, form)], self.place / "words")
+        return train([lesson.run("words", stage, model, steps, lesson.read[name], form)], self.place / name)
 
     def first(self, name: str) -> nn.Module:
         """A first stage."""
@@ -280,7 +287,8 @@ class Taught:
     def second(self, name: str) -> nn.Module:
         """A second stage."""
         lesson, row, stage = self.lesson, SECOND[name], _stage("generate")
-        pairs, brought = lesson.learned[0], {"lm": Brought(self.reads, "lm")}
+        pairs, reader = lesson.learned[0], self.reads(row.speaks)
+        brought = {"lm": Brought(reader, "lm")}
         steps = lesson.options.generate + (lesson.options.align if row.longer else 0)
         if not row.after:
             stage, brought = replace(stage, inherit={}), {**brought, blip2.ENCODER: Brought(self.see, "vision")}
@@ -288,7 +296,7 @@ class Taught:
         run = lesson.run("generate", stage, lesson.told, steps, pairs.shuffled() if row.shuffled else pairs, form)
         run = replace(run, brought=brought, start=self.first(row.after) if row.after else None)
         model = train([lesson.examined(run, lesson.spoken)], self.place / _plain(name))
-        for path, given in ((blip2.ENCODER, self.see.get_submodule("vision")), ("lm", self.reads.get_submodule("lm"))):
+        for path, given in ((blip2.ENCODER, self.see.get_submodule("vision")), ("lm", reader.get_submodule("lm"))):
             _same(model.get_submodule(path), given)
         return model
 

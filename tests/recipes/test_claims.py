@@ -130,7 +130,7 @@ def test_what_blip2_reads_and_is_asked() -> None:
     claim = _script("blip2")
     lesson = claim.Lesson(claim.Options(pairs=30, tests=5), 0)
     captions, asked = lesson.learned
-    read = [lesson.read[row].text for row in range(len(lesson.read))]
+    read = [lesson.read["words"][row].text for row in range(90)]
     assert read[:30] == [pair.text for pair in captions.pairs]
     tags = asked[4].tags
     assert read[34] == f"{captions[4].text} question {tags['question']} answer {tags['answers'][0]}"
