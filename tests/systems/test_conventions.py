@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from chiasm import systems
-from chiasm.core.ability import Instructs, Judges
+from chiasm.archetypes.spliced import SplicedLM
+from chiasm.core.ability import Judges
 from chiasm.core.config import from_json, to_json
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
-from chiasm.core.types import Asked, ImageText, Instructed, Labelled, Prompt, Text, Worded
+from chiasm.core.types import Asked, Frames, ImageText, Instructed, Labelled, Points, Prompt, Text, Waves, Worded
 from chiasm.training.freeze import groups, set_mode
 from chiasm.training.inherit import inherit
 
@@ -57,9 +58,20 @@ def _labels(model: nn.Module) -> Labelled:
     return Labelled(torch.randn(6, model.pictures, 3, 32, 32), _text(6), label)
 
 
+def _media(model: SplicedLM, sense: str) -> Tensor:
+    """Six things for that sense, as large as it wants them."""
+    match model.media[sense]:
+        case Frames(count=count):
+            return torch.randn(6, count, 3, 32, 32)
+        case Waves() as waves:
+            return torch.rand(6, waves.clips, waves.frame + (waves.frames - 1) * waves.hop) - 0.5
+        case Points(count=count):
+            return torch.rand(6, 1, count, 3) - 0.5
+
+
 def _instructions(model: nn.Module) -> Instructed:
-    assert isinstance(model, Instructs)
-    shown = {name: torch.randn(6, 1, 3, 32, 32) for name in model.cues}
+    assert isinstance(model, SplicedLM)
+    shown = {name: _media(model, name) for name in model.cues}
     places = torch.tensor([[model.wording.place(number) for number in range(len(shown))]]).expand(6, -1)
     words = _text(6, seed=3)
     prompt = Text(torch.cat([places, words.ids[:, :3]], dim=1), torch.ones(6, 3 + len(shown), dtype=torch.bool))
@@ -129,14 +141,15 @@ def test_every_frozen_weight_stays_bit_identical(name: str, stage: Stage) -> Non
 
 
 def _predecessor(name: str, stage: Stage) -> nn.Module:
-    """The first stage that has all that this one inherits."""
+    """The first stage that has all that this one inherits: of its own system, or of one that came before."""
     stages = SYSTEMS[name].stages
-    for earlier in stages[: stages.index(stage)]:
-        model = _built(name, earlier)
+    own = [(name, earlier) for earlier in stages[: stages.index(stage)] or stages[:1]]
+    for where, earlier in (*own, *(each for each in STAGES if each[0] != name)):
+        model = _built(where, earlier)
         with suppress(ValueError):
             inherit(_built(name, stage), model, stage)
             return model
-    return _built(name, stages[0])
+    raise AssertionError(f"no stage has all that {stage.name} inherits")
 
 
 @each_stage

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 from chiasm.core import ranks
 from chiasm.core.ability import State
-from chiasm.core.types import Instructed, Losses, Markers, Prompt, Text, Wording
+from chiasm.core.errors import unknown
+from chiasm.core.types import Frames, Instructed, Losses, Markers, Media, Prompt, Text, Wording
 from chiasm.nn.connector import LinearConnector, QFormerConnector
 from chiasm.nn.language import AnyWords, Language, LanguageConfig
 from chiasm.nn.splice import places, splice
 from chiasm.objectives.language import next_token_of
 
 PICTURES = "image"  # the sense that the verbs about pictures use
+PICTURE = Frames(count=1)
 
 
 @runtime_checkable
@@ -37,20 +39,37 @@ class Encodes(Protocol):
     def build(self) -> nn.Module: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Borrowed:
+    """The encoder of another sense, which is not there twice: videos are seen by what sees pictures."""
+
+    sense: str
+
+    def build(self) -> nn.Module:
+        """Nothing of its own."""
+        return nn.Identity()
+
+
 class Sense(nn.Module):
-    """An encoder, and what makes words of its states."""
+    """An encoder, or one that is borrowed, and what makes words of its states."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
         name: str
-        encoder: Encodes
+        encoder: Encodes | Borrowed
         connector: QFormerConnector.Config | LinearConnector.Config
         cue: str = ""  # words that announce what is shown
+        media: Media = PICTURE
 
-    def __init__(self, cfg: Config, *, out: int) -> None:
+        @property
+        def perceiver(self) -> str:
+            """The sense whose encoder it is."""
+            return self.encoder.sense if isinstance(self.encoder, Borrowed) else self.name
+
+    def __init__(self, cfg: Config, *, dim: int, out: int) -> None:
         super().__init__()
         self.encoder = cfg.encoder.build()
-        self.connector = cfg.connector.build(cfg.encoder.dim, out)
+        self.connector = cfg.connector.build(dim, out)
 
     def see(self, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
         return self.encoder(media.flatten(0, 1)).unflatten(0, media.shape[:2])
@@ -99,6 +118,11 @@ class SplicedLM(nn.Module):
         def build(self) -> "SplicedLM":
             return SplicedLM(self)
 
+        @property
+        def widths(self) -> Mapping[str, int]:
+            """Of what the encoders say, by sense."""
+            return {sense.name: sense.encoder.dim for sense in self.senses if not isinstance(sense.encoder, Borrowed)}
+
         def fitted(self, vocab: int, markers: Markers) -> "SplicedLM.Config":
             """The same for another vocabulary, of Q-Formers and language model alike; a published one keeps its own."""
             if not isinstance(self.lm, AnyWords):
@@ -111,9 +135,15 @@ class SplicedLM(nn.Module):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()
-        self.senses = nn.ModuleDict({sense.name: Sense(sense, out=cfg.lm.dim) for sense in cfg.senses})
+        self.perceivers = {sense.name: sense.perceiver for sense in cfg.senses}
+        if strange := {*self.perceivers.values()} - cfg.widths.keys():
+            raise unknown("sense with an encoder to borrow", min(strange), cfg.widths)
+        self.senses = nn.ModuleDict(
+            {sense.name: Sense(sense, dim=cfg.widths[sense.perceiver], out=cfg.lm.dim) for sense in cfg.senses}
+        )
         self.lm: Any = cfg.lm.build()
         self.cues = {sense.name: sense.cue for sense in cfg.senses}
+        self.media = {sense.name: sense.media for sense in cfg.senses}
         self.wording = cfg.wording
         self.hinted = any(sense.connector.hinted for sense in cfg.senses)
 
@@ -129,7 +159,7 @@ class SplicedLM(nn.Module):
         return self.perceive(PICTURES, images[:, None])[:, 0]
 
     def perceive(self, sense: str, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
-        return self._sense(sense).see(media)
+        return self._sense(self.perceivers.get(sense, sense)).see(media)
 
     def listen(
         self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt

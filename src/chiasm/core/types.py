@@ -40,6 +40,34 @@ class Pixels:
     fit: Fit = Fit.SQUASH
 
 
+@dataclass(frozen=True, kw_only=True)
+class Frames:
+    """How a sense wants what it sees: one picture, or so many of a video, at even distances."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waves:
+    """How a sense wants what it hears: clips of so many `frames`, each `frame` samples long, `hop` samples apart."""
+
+    rate: int = 16_000
+    frames: int = 512
+    frame: int = 400
+    hop: int = 160
+    clips: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """How a sense wants what it feels: clouds of so many points."""
+
+    count: int = 8192
+
+
+Media = Frames | Waves | Points
+
+
 @dataclass(frozen=True)
 class Text:
     """Token ids, and a mask that is True on real tokens; every row has at least one."""

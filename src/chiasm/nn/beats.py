@@ -138,6 +138,11 @@ class BEATs(nn.Module):
         return x
 
 
+def tiny() -> BEATs.Config:
+    """Short sounds, minutes on a CPU."""
+    return BEATs.Config(dim=64, depth=2, heads=2, stem=64, kernel=16, groups=4, buckets=32, reach=64)
+
+
 def _deep(layers: Stack[Layer]) -> None:
     """DeepNorm's start: what a layer adds to the stream is the smaller the deeper the stack."""
     small = (8 * len(layers)) ** -0.25

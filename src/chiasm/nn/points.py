@@ -164,6 +164,14 @@ class PointEncoder(nn.Module):
         return self.end(self.norm(x))
 
 
+def tiny(end: AllGroups | SinglePoint) -> PointEncoder.Config:
+    """Clouds of a few hundred points, minutes on a CPU."""
+    return PointEncoder.Config(
+        end=end, width=64, depth=2, heads=2, groups=32, neighbours=16, widths=(32, 64, 128, 64), place=32,
+        drop_path=0.0, std=0.18,
+    )  # fmt: skip
+
+
 def _shared(width: int, hidden: int, out: int) -> nn.Sequential:
     """The same two linear maps for every point."""
     return nn.Sequential(nn.Conv1d(width, hidden, 1), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Conv1d(hidden, out, 1))

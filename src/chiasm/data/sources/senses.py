@@ -70,7 +70,7 @@ class Sight:
 class Hearing:
     """A tone for every thing (`tones.py`); nothing has a place, but of two things one comes first."""
 
-    name: ClassVar[str] = "sound"
+    name: ClassVar[str] = "audio"
     noun: ClassVar[str] = "sound"
     samples: int = 10_480  # 64 frames of a spectrogram
 
