@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from chiasm.core.types import ImageText, Pixels
+from chiasm.core.types import ImageText, Instructed, Pixels, Wording
 from chiasm.data import loader
 from chiasm.data.augment import Augment, RandomResizedCrop
 from chiasm.data.batches import Captions
 from chiasm.data.images import ImageProcessor
+from chiasm.data.instructions import Instructions, Sensed
 from chiasm.data.loader import PairLoader, Share
-from chiasm.data.pairs import Pair
+from chiasm.data.pairs import Cloud, Pair
+from chiasm.data.perceive import Looking, Senses
+from chiasm.data.points import CloudProcessor
+from chiasm.data.prompts import Prompter
 from chiasm.data.text import Tokenizer
 
 PLAIN = ImageProcessor(Pixels(size=6, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
@@ -227,3 +231,59 @@ def test_a_view_depends_on_seed_epoch_and_row_alone() -> None:
     assert len(torch.stack(epoch).unique(dim=0)) == 8
     assert len(torch.stack(views(4)).unique(dim=0)) == 16
     assert len(torch.stack(views(2) + views(2, seed=1)).unique(dim=0)) == 16
+
+
+SENSES = Senses({"image": Looking(PLAIN), "points": CloudProcessor(points=3)})
+TOLD = Sensed(Instructions(Prompter(WORDS, Wording(start=2, close=None, end=3, pad=0), {"image": "", "points": ""})))
+
+
+@dataclass
+class Things(Rows):
+    """Every second one is a cloud, and every third one both."""
+
+    def __getitem__(self, index: int) -> Pair:
+        pair = super().__getitem__(index)
+        cloud = Cloud(np.full((4, 3), index, np.float32) + np.eye(4, 3, dtype=np.float32))
+        thing = pair.image if index in self.broken or index % 2 else cloud
+        tags = {"senses": ["image" if index in self.broken or index % 2 else "points"]}
+        second = None if index % 3 else np.full((6, 6, 3), index, np.uint8)
+        return replace(
+            pair, image=thing, tags={"senses": [*tags["senses"], *["image"] * (not index % 3)]}, second=second
+        )
+
+
+def sensed(source: Rows, **options: Any) -> PairLoader:
+    return PairLoader(source, SENSES, WORDS, **{"batch": 4, "seed": 0, "form": TOLD, **options})
+
+
+def says(batch: Instructed) -> list[str]:
+    rows = zip(batch.said.ids, batch.said.mask, strict=True)
+    return [WORDS.decode(ids[mask].tolist()) for ids, mask in rows]
+
+
+def test_things_for_any_sense_come_in_the_order_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is broken is passed over and named, a stream is taken up again, and memory changes nothing."""
+    first, pictures = sensed(Things(12, broken=[5])), load(Rows(12, broken=[5]))
+    monkeypatch.setattr(loader, "MEMORY", 0)
+    fresh = sensed(Things(12, broken=[5]))
+    for step in range(7):
+        rows = shades(next(pictures))
+        batch, other = next(first), next(fresh)
+        assert says(batch) == says(other) == [f"row {row}" for row in rows]
+        shown = {
+            "image": [row for row in rows for _ in range(row % 2 + (row % 3 == 0))],
+            "points": [row for row in rows if not row % 2],
+        }
+        assert {sense: len(media) for sense, media in batch.shown.items()} == {s: len(r) for s, r in shown.items() if r}
+        if "image" in batch.shown:
+            assert (batch.shown["image"][:, 0, 0, 0, 0] * 255).round().int().tolist() == shown["image"]
+        assert all(torch.equal(media, other.shown[sense]) for sense, media in batch.shown.items())
+        if step == 3:
+            fresh = sensed(Things(12, broken=[5]))
+            fresh.load_state_dict(first.state_dict())
+    assert [(skipped.id, skipped.reason) for skipped in first.skipped] == [("row-5", pictures.skipped[0].reason)]
+
+
+def test_a_sense_that_a_model_lacks_stops_the_run() -> None:
+    with pytest.raises(ValueError, match="unknown sense 'points'"):
+        next(PairLoader(Things(12), Senses({"image": Looking(PLAIN)}), WORDS, batch=4, seed=0, form=TOLD))

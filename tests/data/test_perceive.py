@@ -72,15 +72,17 @@ def test_a_language_model_is_shown_what_two_senses_perceive(end: AllGroups | Sin
     )
     ears, hands = (
         Sense.Config(name=name, encoder=encoder, connector=LinearConnector.Config(), cue=f"{name}:")
-        for name, encoder in (("sound", sound), ("points", points))
+        for name, encoder in (("audio", sound), ("points", points))
     )
     cfg = SplicedLM.Config(senses=(ears, hands), lm=encdec.tiny(256), wording=wording)
     source = open_source("joint:sound+points:single?count=4")
     pairs = [source[index] for index in range(4)]
-    prompter = Prompter(words, wording, {"sound": "sound:", "points": "points:"})
+    prompter = Prompter(words, wording, {"audio": "sound:", "points": "points:"})
     rows = [prompter.turn(pair.tags["senses"], pair.tags["question"]) for pair in pairs]
     batch = Instructed(
-        perceived(pairs, SENSES), prompter(rows, []), prompter.said([pair.tags["answers"][0] for pair in pairs])
+        perceived(pairs, {"audio": SENSES["sound"], **SENSES}),
+        prompter(rows, []),
+        prompter.said([pair.tags["answers"][0] for pair in pairs]),
     )
     model = cfg.build()
     loss = model(batch)["language"]
@@ -89,4 +91,4 @@ def test_a_language_model_is_shown_what_two_senses_perceive(end: AllGroups | Sin
     unused = [name for name, weight in model.senses.named_parameters() if weight.grad is None]
     assert unused == []
     assert model.perceive("points", batch.shown["points"]).shape == (4, 1, points.tokens, points.dim)
-    assert model.perceive("sound", batch.shown["sound"]).shape == (4, 2, sound.tokens(1520), 8)
+    assert model.perceive("audio", batch.shown["audio"]).shape == (4, 2, sound.tokens(1520), 8)

@@ -53,6 +53,11 @@ class SoundProcessor:
         """Of a clip."""
         return self.frame + (self.frames - 1) * self.hop
 
+    @property
+    def numbers(self) -> int:
+        """Samples of all clips; of one, where a sound has as many as it is long."""
+        return (self.clips or 1) * self.samples
+
     def read(self, sound: object, /, *, index: int = 0) -> Float[Tensor, "k n"]:
         """What is wrong with a sound is a `MediaError` that names `index`."""
         heard = decode(sound, index=index)

@@ -37,8 +37,8 @@ class Form(Protocol):
         """What `batch` needs to know of each, or the reason, a string, why it cannot be used."""
         ...
 
-    def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], pad: int) -> Batch:
-        """Rows put together; `pad` fills up texts."""
+    def batch(self, images: Any, words: Sequence[Any], pad: int, /) -> Batch:
+        """Rows put together: pictures `[b k 3 h w]`, or by sense what was shown; `pad` fills up texts."""
         ...
 
 

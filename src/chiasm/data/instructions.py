@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chiasm.core.ability import Picture
-from chiasm.core.types import Instructed, Worded
+from chiasm.core.types import Instructed, Prompt, Text, Worded
 from chiasm.data.batches import asked
 from chiasm.data.pairs import Pair
+from chiasm.data.perceive import shows
 from chiasm.data.prompts import Prompter
 from chiasm.data.text import Tokenizer, clean
 
@@ -53,12 +54,35 @@ class Instructions:
         return template if question is None else template.format(question), answer
 
     def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], _pad: int) -> Instructed:
-        instructions = [instruction for instruction, _ in words]
-        rows = [self.prompter.turn([self.sense], instruction) for instruction in instructions]
-        prompt = self.prompter(rows, instructions, longest=self.longest)
-        return Instructed(
-            {self.sense: images}, prompt, self.prompter.said([said for _, said in words], longest=self.longest_said)
-        )
+        return Instructed({self.sense: images}, *self.texts([([self.sense], *row) for row in words]))
+
+    def texts(self, rows: Sequence[tuple[Sequence[str], str, str]]) -> tuple[Prompt, Text]:
+        """Prompts and what should be said to them, of senses, instruction and answer."""
+        turns = [self.prompter.turn(senses, instruction) for senses, instruction, _ in rows]
+        prompt = self.prompter(turns, [instruction for _, instruction, _ in rows], longest=self.longest)
+        return prompt, self.prompter.said([said for *_, said in rows], longest=self.longest_said)
+
+
+@dataclass(frozen=True)
+class Sensed:
+    """The same about whatever pairs show, to any of the senses: a loader of `perceive.Senses` takes it."""
+
+    told: Instructions
+
+    def pictures(self, _pair: Pair) -> Sequence[Picture]:
+        return []
+
+    def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
+        tasks = [([sense for sense, _ in shows(pair)], _task(pair)) for pair in pairs]
+        return [task if isinstance(task, str) else (senses, task) for senses, task in tasks]
+
+    def vary(self, words: tuple[Sequence[str], Any], rng: Random) -> tuple[Sequence[str], tuple[str, str]]:
+        """The senses, an instruction and what should be said, for one epoch."""
+        return words[0], self.told.vary(words[1], rng)
+
+    def batch(self, shown: Mapping[str, Float[Tensor, "n f ..."]], words: Sequence[Any], _pad: int) -> Instructed:
+        rows = [(senses, instruction, said) for senses, (instruction, said) in words]
+        return Instructed(shown, *self.told.texts(rows))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from random import Random
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,24 +40,78 @@ class Share:
     ranks: int = field(default_factory=ranks.world)
 
 
+@runtime_checkable
+class Shows(Protocol):
+    """What pairs show, on its way to batches: `perceive.Senses`, or pictures, for which a loader has one of its own."""
+
+    @property
+    def bytes(self) -> int:
+        """That what a row shows takes, at most."""
+        ...
+
+    def decode(self, row: int, pair: Pair) -> Any:
+        """What may be kept of a row; what is wrong with it is a `MediaError` that names the row."""
+        ...
+
+    def view(self, decoded: Any, rng: Random) -> Any:
+        """How it is seen in one epoch."""
+        ...
+
+    def together(self, views: Sequence[Any]) -> Any:
+        """Of some rows, as a form's `batch` takes it."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Row:
     id: str
-    squares: Tensor  # uint8 [k, 3, r, r]
+    decoded: Any
     words: Any  # what the form made of the pair's texts
 
 
+@dataclass(frozen=True)
+class _Squares:
+    """As many pictures a row as a form asks for: uint8 `[k, 3, r, r]` until they are put together."""
+
+    images: ImageProcessor
+    form: Form
+    augment: Augment | None
+
+    @property
+    def bytes(self) -> int:
+        return 3 * self._room * self._room
+
+    def decode(self, row: int, pair: Pair) -> Tensor:
+        reader = replace(self.images, pixels=replace(self.images.pixels, size=self._room))
+        squares = [reader.read(picture, index=row) for picture in self.form.pictures(pair)]
+        return torch.stack(squares) if squares else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+
+    def view(self, decoded: Tensor, rng: Random) -> Tensor:
+        if self.augment is None:
+            return decoded
+        return torch.stack([self.augment(square, self.images.pixels.size, rng) for square in decoded])
+
+    def together(self, views: Sequence[Tensor]) -> Tensor:
+        squares = torch.stack([*views])
+        return self.images.normalise(squares.flatten(0, 1)).view(squares.shape)
+
+    @property
+    def _room(self) -> int:
+        size = self.images.pixels.size
+        return size if self.augment is None else self.augment.room(size)
+
+
 class PairLoader:
-    """Endless batches of exactly `batch` pairs, of the kind that `form` makes.
+    """Endless batches of exactly `batch` pairs, of the kind that `form` makes of texts and of what they show.
 
     Each of several processes gets its part of them. While a batch is in use the next one is made, on
-    another thread; pictures that fit into memory are decoded once.
+    another thread; what fits into memory is decoded once. Only pictures are augmented.
     """
 
     def __init__(
         self,
         source: Source,
-        images: ImageProcessor,
+        images: ImageProcessor | Shows,
         tokenizer: Tokenizer,
         *,
         batch: int,
@@ -65,8 +120,8 @@ class PairLoader:
         augment: Augment | None = None,
         share: Share | None = None,  # None: as many processes as train together
     ) -> None:
-        self.source, self.images, self.tokenizer = source, images, tokenizer
-        self.batch, self.seed, self.form, self.augment = batch, seed, form, augment
+        self.source, self.tokenizer, self.batch, self.seed, self.form = source, tokenizer, batch, seed, form
+        self.shows = _Squares(images, form, augment) if isinstance(images, ImageProcessor) else images
         self.share = share or Share()
         if batch < 1 or len(source) < 1:
             raise ValueError(f"cannot make batches of {batch} from {len(source)} pairs")
@@ -76,9 +131,7 @@ class PairLoader:
                 f"a batch of {batch} pairs cannot be cut into equal parts for {self.share.ranks} processes: "
                 f"make it a multiple of {self.share.ranks}, or start another number of processes"
             )
-        size = images.pixels.size if augment is None else augment.room(images.pixels.size)
-        self._reader = replace(images, pixels=replace(images.pixels, size=size))
-        self._keep = len(source) * 3 * size * size <= MEMORY
+        self._keep = len(source) * self.shows.bytes <= MEMORY
         self._held: dict[int, _Row] = {}
         self._skipped: dict[int, Skipped] = {}
         self._order: tuple[int, Rows] = (-1, ())
@@ -147,35 +200,28 @@ class PairLoader:
         """Put what can be used of some rows into `held`; name the rest."""
         pairs = [self.source[row] for row in rows]  # one after the other: a source need not know threads
         words = self.form.read(pairs, self.tokenizer)
-        pictures = self._decoders.map(self._decode, rows, pairs)
-        for row, pair, said, squares in zip(rows, pairs, words, pictures, strict=True):
+        shown = self._decoders.map(self._decode, rows, pairs)
+        for row, pair, said, decoded in zip(rows, pairs, words, shown, strict=True):
             lost = isinstance(pair.image, Unread)  # and the text, perhaps, with it
             if isinstance(said, str) and not lost:
                 self._skipped[row] = Skipped(pair.id, said)
-            elif isinstance(squares, str):
-                self._skipped[row] = Skipped(pair.id, squares)
+            elif isinstance(decoded, MediaError):
+                self._skipped[row] = Skipped(pair.id, decoded.reason)
             else:
-                held[row] = _Row(pair.id, squares, said)
+                held[row] = _Row(pair.id, decoded, said)
 
-    def _decode(self, row: int, pair: Pair) -> Tensor | str:
+    def _decode(self, row: int, pair: Pair) -> Any:
         try:
-            squares = [self._reader.read(picture, index=row) for picture in self.form.pictures(pair)]
-            return torch.stack(squares) if squares else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+            return self.shows.decode(row, pair)
         except MediaError as error:
-            return error.reason
+            return error
 
     def _collate(self, rows: Sequence[tuple[int, _Row]]) -> Batch:
-        squares = torch.stack([self._view(epoch, row) for epoch, row in rows])
-        images = self.images.normalise(squares.flatten(0, 1)).view(squares.shape)
-        return self.form.batch(images, [self._words(epoch, row) for epoch, row in rows], self.tokenizer.pad)
+        views = [self.shows.view(row.decoded, chance("view", self.seed, epoch, row.id)) for epoch, row in rows]
+        words = [self._words(epoch, row) for epoch, row in rows]
+        return self.form.batch(self.shows.together(views), words, self.tokenizer.pad)
 
     def _words(self, epoch: int, row: _Row) -> Any:
         if not isinstance(self.form, Varies):
             return row.words
         return self.form.vary(row.words, chance("words", self.seed, epoch, row.id))
-
-    def _view(self, epoch: int, row: _Row) -> Tensor:
-        if self.augment is None:
-            return row.squares
-        rng, size = chance("view", self.seed, epoch, row.id), self.images.pixels.size
-        return torch.stack([self.augment(square, size, rng) for square in row.squares])

@@ -8,6 +8,7 @@ A pair says by its tag `senses` what it shows: of its `image`, and of its `secon
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,14 +16,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from chiasm.core.errors import unknown
+from chiasm.core.types import Frames, Media, Points, Waves
+from chiasm.data.audio import SoundProcessor
 from chiasm.data.clips import Clip
 from chiasm.data.images import ImageProcessor
 from chiasm.data.pairs import Pair, Stored, Video
+from chiasm.data.points import CloudProcessor
 
 
 @runtime_checkable
 class Perceives(Protocol):
     """Turns one thing into frames; what is wrong with it is a `MediaError` that names `index`."""
+
+    @property
+    def numbers(self) -> int:
+        """That it makes of a thing."""
+        ...
 
     def read(self, thing: Any, /, *, index: int = 0) -> Float[Tensor, "f ..."]: ...
 
@@ -33,6 +42,10 @@ class Looking:
 
     images: ImageProcessor
     frames: int = 1
+
+    @property
+    def numbers(self) -> int:
+        return self.frames * 3 * self.images.pixels.size**2
 
     def read(self, thing: Any, /, *, index: int = 0) -> Float[Tensor, "f 3 h w"]:
         film = thing.frames if isinstance(thing, Video) else thing
@@ -47,17 +60,52 @@ def shows(pair: Pair) -> Iterator[tuple[str, Stored]]:
     yield from zip(pair.tags.get("senses", ["image"] * len(things)), things, strict=True)
 
 
+@dataclass(frozen=True)
+class Senses:
+    """What a `PairLoader` shows of pairs, each thing to its sense."""
+
+    of: Mapping[str, Perceives]
+
+    @property
+    def bytes(self) -> int:
+        return 4 * sum(sense.numbers for sense in self.of.values())
+
+    def decode(self, row: int, pair: Pair) -> list[tuple[str, Tensor]]:
+        return [(sense, self._sense(sense).read(thing, index=row)) for sense, thing in shows(pair)]
+
+    def view(self, decoded: list[tuple[str, Tensor]], _rng: Random) -> list[tuple[str, Tensor]]:
+        return decoded
+
+    def together(self, views: Sequence[list[tuple[str, Tensor]]]) -> dict[str, Float[Tensor, "n f ..."]]:
+        """By sense all that some rows show, in their order: what `Instructed.shown` holds."""
+        found = dict[str, list[Tensor]]()
+        for row, view in enumerate(views):
+            for sense, frames in view:
+                others = found.setdefault(sense, [])
+                if others and frames.shape != others[0].shape:
+                    sizes = f"{tuple(others[0].shape)}, that of row {row} {tuple(frames.shape)}"
+                    raise ValueError(f"of {sense}, the first thing is {sizes}: ask for as many frames of each")
+                others.append(frames)
+        return {sense: torch.stack(frames) for sense, frames in found.items()}
+
+    def _sense(self, name: str) -> Perceives:
+        if name not in self.of:
+            raise unknown("sense", name, self.of)
+        return self.of[name]
+
+
 def perceived(pairs: Sequence[Pair], senses: Mapping[str, Perceives]) -> dict[str, Float[Tensor, "n f ..."]]:
-    """By sense all that some pairs show, in their order: what `Instructed.shown` holds."""
-    found = dict[str, list[Tensor]]()
-    for index, pair in enumerate(pairs):
-        for sense, thing in shows(pair):
-            if sense not in senses:
-                raise unknown("sense", sense, senses)
-            frames = senses[sense].read(thing, index=index)
-            others = found.setdefault(sense, [])
-            if others and frames.shape != others[0].shape:
-                sizes = f"{tuple(others[0].shape)}, that of row {index} {tuple(frames.shape)}"
-                raise ValueError(f"of {sense}, the first thing is {sizes}: ask for as many frames of each")
-            others.append(frames)
-    return {sense: torch.stack(frames) for sense, frames in found.items()}
+    """By sense all that some pairs show, in their order."""
+    all_of = Senses(senses)
+    return all_of.together([all_of.decode(row, pair) for row, pair in enumerate(pairs)])
+
+
+def wanted(media: Media, images: ImageProcessor) -> Perceives:
+    """What makes of things what a sense wants; `images` is how pictures are wanted."""
+    match media:
+        case Frames(count=count):
+            return Looking(images, count)
+        case Waves():
+            return SoundProcessor(media.rate, media.frames, media.frame, media.hop, media.clips)
+        case Points(count=count):
+            return CloudProcessor(count)

@@ -39,6 +39,11 @@ class CloudProcessor:
 
     points: int = 8192
 
+    @property
+    def numbers(self) -> int:
+        """Three a point."""
+        return 3 * self.points
+
     def read(self, cloud: object, /, *, index: int = 0) -> Float[Tensor, "1 n 3"]:
         """One frame. What is wrong with a cloud is a `MediaError` that names `index`."""
         points = torch.from_numpy(decode(cloud, index=index).points)
