@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from chiasm.core import ranks
 from chiasm.core.ability import State
 from chiasm.core.errors import unknown
-from chiasm.core.types import Frames, Instructed, Losses, Markers, Media, Prompt, Text, Wording
+from chiasm.core.types import Frames, Instructed, Losses, Markers, Media, Perceived, Prompt, Text, Wording
 from chiasm.nn.connector import LinearConnector, QFormerConnector
 from chiasm.nn.language import AnyWords, Language, LanguageConfig
 from chiasm.nn.splice import places, splice
@@ -161,22 +161,23 @@ class SplicedLM(nn.Module):
     def perceive(self, sense: str, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
         return self._sense(self.perceivers.get(sense, sense)).see(media)
 
-    def listen(
-        self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt
-    ) -> tuple[Float[Tensor, "b n d"], Teller]:
+    def listen(self, perceived: Perceived, prompt: Prompt) -> tuple[Float[Tensor, "b n d"], Teller]:
         given, present = self.splice(perceived, prompt)
         return given, Teller(self.lm, Heard(*self.lm.listen(given, present)), self.wording.end)
 
-    def splice(
-        self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt
-    ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+    def splice(self, perceived: Perceived, prompt: Prompt) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
         """Vectors of what is perceived among those of the prompt's words."""
         names, words = [*self.cues], prompt.words
-        shown = dict[str, Tensor]()
+        shown = dict[str, Tensor | list[Tensor]]()
         for name, states in perceived.items():
             sense = self._sense(name)
             rows = places(words, names.index(name), name, len(states)).nonzero()[:, 0]
-            shown[name] = sense(states, None if prompt.hint is None else prompt.hint[rows])
+            hints = None if prompt.hint is None else prompt.hint[rows]
+            if isinstance(states, Tensor):
+                shown[name] = sense(states, hints)
+            else:  # as many frames as each has
+                own = [None if hints is None else hints[i : i + 1] for i in range(len(states))]
+                shown[name] = [sense(one[None], hint)[0] for one, hint in zip(states, own, strict=True)]
         return splice(self.lm.embed(words.ids.clamp(min=0)), words, shown, names)
 
     def _sense(self, name: str) -> Sense:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chiasm.core.results import Caption, Match
-from chiasm.core.types import Prompt, Text, Wording
+from chiasm.core.types import Media, Perceived, Prompt, Text, Wording
 
 Picture = Any  # str | Path | PIL.Image | uint8 array [h, w, 3] | tensor [3, h, w]
 
@@ -145,6 +145,11 @@ class Instructs(Sees, Protocol):
         ...
 
     @property
+    def media(self) -> Mapping[str, Media]:
+        """How each sense wants what it is shown."""
+        ...
+
+    @property
     def hinted(self) -> bool:
         """Whether what looks at things is told what for."""
         ...
@@ -158,9 +163,7 @@ class Instructs(Sees, Protocol):
         """States of every frame, which `listen` takes, so that nothing has to be looked at twice."""
         ...
 
-    def listen(
-        self, perceived: Mapping[str, Float[Tensor, "_ _ _ _"]], prompt: Prompt
-    ) -> tuple[Float[Tensor, "b n d"], Continues]:
+    def listen(self, perceived: Perceived, prompt: Prompt) -> tuple[Float[Tensor, "b n d"], Continues]:
         """What the language model reads for each row, and who continues it."""
         ...
 

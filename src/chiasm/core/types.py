@@ -55,7 +55,7 @@ class Waves:
     frames: int = 512
     frame: int = 400
     hop: int = 160
-    clips: int = 2
+    clips: int | None = 2  # None: as many as a sound has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +205,10 @@ class Prompt:
 
     def to(self, device: torch.device | str) -> "Prompt":
         return Prompt(self.words.to(device), None if self.hint is None else self.hint.to(device))
+
+
+# What encoders made of everything shown, by sense: in one tensor where all of a sense has as many frames
+Perceived = Mapping[str, Float[Tensor, "_ _ _ _"] | Sequence[Float[Tensor, "_ _ _"]]]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from chiasm.core.errors import unknown
 from chiasm.core.types import Frames, Media, Points, Waves
 from chiasm.data.audio import SoundProcessor
-from chiasm.data.clips import Clip
+from chiasm.data.clips import Both, Clip
 from chiasm.data.images import ImageProcessor
 from chiasm.data.pairs import Pair, Stored, Video
 from chiasm.data.points import CloudProcessor
@@ -48,9 +48,13 @@ class Looking:
         return self.frames * 3 * self.images.pixels.size**2
 
     def read(self, thing: Any, /, *, index: int = 0) -> Float[Tensor, "f 3 h w"]:
-        film = thing.frames if isinstance(thing, Video) else thing
-        still = self.frames == 1 and not isinstance(thing, Video)
-        pictures = [thing] if still else Clip(film, self.frames).pictures(index)
+        match thing:
+            case Clip() | Both():  # says itself how many it is
+                pictures = thing.pictures(index)
+            case Video(frames):
+                pictures = Clip(frames, self.frames).pictures(index)
+            case _:
+                pictures = [thing] if self.frames == 1 else Clip(thing, self.frames).pictures(index)
         return self.images.normalise(torch.stack([self.images.read(picture, index=index) for picture in pictures]))
 
 

@@ -16,14 +16,16 @@ from torch import Tensor
 
 from chiasm.core.types import Text, Wording
 
+Shown = Mapping[str, Float[Tensor, "_ _ d"] | Sequence[Float[Tensor, "_ d"]]]
+
 
 def splice(
-    words: Float[Tensor, "b t d"], text: Text, shown: Mapping[str, Float[Tensor, "_ _ d"]], senses: Sequence[str]
+    words: Float[Tensor, "b t d"], text: Text, shown: Shown, senses: Sequence[str]
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
     """The vectors of words with those of what is `shown` in their places, and True where something stands.
 
-    `shown` has the vectors of everything, by sense, in the order of the places; `senses` names all that the
-    numbers of places stand for. What is behind `words` where a place is does not matter.
+    `shown` has the vectors of everything, by sense, in the order of the places, of each thing as many or not; `senses`
+    names all that the numbers of places stand for. What is behind `words` where a place is does not matter.
     """
     starts, lengths = _sources(text, shown, senses)
     lengths = lengths * text.mask
@@ -31,9 +33,8 @@ def splice(
     width = int(totals.max()) if len(totals) else 0
     flat = lengths.flatten()
     within = torch.arange(int(flat.sum()), device=flat.device) - (flat.cumsum(0) - flat).repeat_interleave(flat)
-    source = torch.cat(
-        [words.flatten(0, 1), *(shown[name].flatten(0, 1).to(words) for name in senses if name in shown)]
-    )
+    things = [thing.to(words) for name in senses for thing in shown.get(name, ())]
+    source = torch.cat([words.flatten(0, 1), *things])
     present = torch.arange(width, device=flat.device) >= width - totals[:, None]
     given = words.new_zeros(*present.shape, words.shape[-1])
     return given.masked_scatter(present[..., None], source[starts.flatten().repeat_interleave(flat) + within]), present
@@ -47,18 +48,16 @@ def places(text: Text, sense: int, name: str, count: int) -> Bool[Tensor, "b t"]
     return here
 
 
-def _sources(
-    text: Text, shown: Mapping[str, Float[Tensor, "_ _ d"]], senses: Sequence[str]
-) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
+def _sources(text: Text, shown: Shown, senses: Sequence[str]) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
     """For every token, the number of its first vector among all, those of words first; and how many it has."""
     if unknown := shown.keys() - set(senses):
         raise ValueError(f"the model has no sense for {', '.join(sorted(unknown))}: it has {', '.join(senses)}")
     starts = torch.arange(text.ids.numel(), device=text.ids.device).view_as(text.ids)
     lengths, passed = torch.ones_like(starts), text.ids.numel()
     for number, name in enumerate(senses):
-        count, vectors = (len(shown[name]), shown[name].shape[1]) if name in shown else (0, 0)
-        here = places(text, number, name, count)
-        lengths[here] = vectors
-        starts[here] = passed + vectors * torch.arange(count, device=starts.device)
-        passed += count * vectors
+        own = torch.tensor([len(thing) for thing in shown.get(name, ())], dtype=starts.dtype, device=starts.device)
+        here = places(text, number, name, len(own))
+        lengths[here] = own
+        starts[here] = passed + own.cumsum(0) - own
+        passed += int(own.sum())
     return starts, lengths

@@ -1,6 +1,7 @@
 """Pictures and strings on their way to a module, in batches."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 from chiasm.core.ability import EmbedsImages, EmbedsText, Instructs, Picture, Sees
 from chiasm.core.errors import AbilityError
 from chiasm.core.results import Ranking
-from chiasm.core.types import Text
+from chiasm.core.types import Frames, Text, Waves
 from chiasm.data.clips import apart, together
 from chiasm.data.images import ImageProcessor
+from chiasm.data.perceive import wanted
 from chiasm.data.prompts import Prompter
 from chiasm.data.text import Tokenizer
 
@@ -75,15 +77,14 @@ class Reader:
             again = len(first) < rows.stop - rows.start
             yield rows, seen[[order[id(picture)] for picture in pictures[rows]]] if again else seen
 
-    def perceive(self, module: Instructs, sense: str, media: Sequence[Any]) -> Float[Tensor, "n f p c"]:
-        """The states of some things that are shown to one sense; all must have as many frames."""
-        frames = [[self.images.read(one, index=i) for one in apart(thing, i)] for i, thing in enumerate(media)]
-        if len({*map(len, frames)}) > 1:
-            raise ValueError(
-                f"what is shown together has as many frames: {', '.join(str(len(each)) for each in frames)}"
-            )
-        values = self.images.normalise(torch.stack([square for each in frames for square in each]))
-        return module.perceive(sense, values.unflatten(0, (len(media), -1)).to(self.weight))
+    def perceive(self, module: Instructs, sense: str, things: Sequence[Any]) -> list[Float[Tensor, "f p c"]]:
+        """The states of some things that are shown to one sense, each with its own number of frames."""
+        media = module.media[sense]
+        # sounds are heard to their end; and only pictures may lose precision before their encoder does it itself
+        reader = wanted(replace(media, clips=None) if isinstance(media, Waves) else media, self.images)
+        kind = self.weight if isinstance(media, Frames) else self.weight.device
+        frames = (reader.read(thing, index=index).to(kind) for index, thing in enumerate(things))
+        return [module.perceive(sense, each[None])[0] for each in frames]
 
     def read(self, texts: Sequence[str]) -> Text:
         """Token ids; a text for which the module has no positions is an error, or is cut off if that was asked for."""

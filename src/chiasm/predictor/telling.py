@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from chiasm.core.ability import Continues, Instructs, Speaks
-from chiasm.core.types import Text
+from chiasm.core.types import Perceived, Text
 from chiasm.data.prompts import Piece, Said, Shown
 from chiasm.predictor.reader import Reader
 
@@ -44,7 +44,7 @@ def told(reader: Reader, module: Instructs, seen: Tensor, prompts: Sequence[str]
 
 
 def heard(
-    reader: Reader, module: Instructs, perceived: Mapping[str, Tensor], pieces: Sequence[Sequence[Piece]],
+    reader: Reader, module: Instructs, perceived: Perceived, pieces: Sequence[Sequence[Piece]],
     hints: Sequence[str],
 ) -> Begun:  # fmt: skip
     """What is perceived, in its places among some pieces of a prompt for each row."""

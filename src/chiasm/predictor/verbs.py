@@ -197,11 +197,14 @@ class Predictor:
         length_penalty: float = 1.0,
         max_new_tokens: int = 64,
         seed: int | None = None,
+        hint: str | None = None,
     ) -> Answer:
         """What the model says next in a conversation: messages as in transformers, the user's last.
 
         `{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "what is this?"}]}`;
-        a content may be a string too, and a type is any of the model's senses.
+        a content may be a string too, and a type is any of the model's senses: image, video, audio, points.
+        `hint` is what Q-Formers are told to look for, where that is not what was asked last: with several things
+        in one prompt, X-InstructBLIP asks them for a description of each.
         """
         module = self.module
         if not isinstance(module, Instructs):
@@ -211,7 +214,8 @@ class Predictor:
         pieces, shown, asked = conversation(messages, module)
         with torch.inference_mode():
             perceived = {sense: self._reader.perceive(module, sense, media) for sense, media in shown.items()}
-            ready = heard(self._reader, module, perceived, [pieces], [asked])
+            hints = [asked if hint is None else hint]
+            ready = heard(self._reader, module, perceived, [pieces], hints)
             ((one,),) = generate(ready.model, ready.states, ready.opening, chosen, limits, seeds=inputs.seeds(seed, 1))
         return Answer(self.tokenizer.decode(one.ids), one.logprob)
 
