@@ -1,0 +1,306 @@
+"""InstructBLIP's claim in miniature (arXiv:2305.06500, section 3.2): a Q-Former that is told what to look for sees more.
+
+    OMP_NUM_THREADS=1 nice python recipes/claims/instructblip.py     # the same command again goes on where it stopped
+
+Questions need one region of the picture: `what colour is the thing on the left?`, `... inside?`, `how many red things
+are there?`. Both Q-Formers begin as the same BLIP-2 ended, learn from the same questions for as many steps, and have
+the same number of queries, of which only the first few of BLIP-2's are kept. The language model is asked in templates
+that the Q-Formers learned from, and in others; it has read all of them before, as one of published size has.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from torch import nn
+
+from chiasm.archetypes.language_model import LanguageModel
+from chiasm.archetypes.queries import QueryAligner
+from chiasm.archetypes.spliced import PICTURES, SplicedLM
+from chiasm.core.files import write_atomic
+from chiasm.core.stage import Stage
+from chiasm.core.types import Pixels
+from chiasm.data.batches import CAPTIONS, Form
+from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
+from chiasm.data.instructions import Instructions, Texts
+from chiasm.data.loader import PairLoader
+from chiasm.data.pairs import Pair, Source
+from chiasm.data.prompts import Prompter
+from chiasm.data.sources.chance import chance
+from chiasm.data.sources.compose import Chain
+from chiasm.data.sources.tasks import WorldQuestions
+from chiasm.data.sources.world import PRESETS, WorldPairs
+from chiasm.data.templates import QUESTIONS
+from chiasm.data.text import Tokenizer, clean
+from chiasm.evaluation.intervals import spread
+from chiasm.nn.connector import QFormerConnector
+from chiasm.predictor.verbs import Predictor
+from chiasm.systems import blip2, clip, instructblip
+from chiasm.training.run import Brought, Run
+from chiasm.training.train import train
+
+PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
+# where the first thing of a relation is, and where the second
+SIDES = {
+    "left of": ("on the left", "on the right"),
+    "right of": ("on the right", "on the left"),
+    "above": ("at the top", "at the bottom"),
+    "below": ("at the bottom", "at the top"),
+    "inside": ("inside", "around it"),
+}
+KINDS = ("side", "inside", "count")
+STAGES = {"told": "instruct", "untold": "untold"}
+HELD_IN, HELD_OUT = (tuple(map(clean, part)) for part in (QUESTIONS.held_in, QUESTIONS.held_out))
+POINTS = 4  # of a learning curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What may be changed."""
+
+    out: Path = Path("runs/claims/instructblip")
+    """Where the trained models go."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    queries: tuple[int, ...] = (1, 2, 8)
+    """Of the eight that BLIP-2 has."""
+    see: int = 600
+    """Steps of each stage."""
+    words: int = 800
+    align: int = 600
+    generate: int = 300
+    instruct: int = 600
+    batch: int = 64
+    lr: float = 1.5e-3
+    pairs: int = 16_000
+    """Pictures to learn from; half have two things, half have more."""
+    tests: int = 900
+    """Questions."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What the one thing of two looks like that is on the left, at the top, inside or the like."""
+
+    pairs: WorldPairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        pair, rng = self.pairs[index], chance("region", self.pairs.seed, self.pairs.split, index)
+        facts = pair.tags["facts"]
+        inside, second = facts["relation"] == "inside", rng.random() < 0.5
+        field = rng.choice(("colour", "shape") if inside else ("size", "colour", "shape"))
+        question = f"what {field} is the thing {SIDES[facts['relation']][second]}?"
+        answer = facts[f"other_{field}" if second else field]
+        tags = {"kind": "inside" if inside else "side", "question": question, "answers": [answer]}
+        return replace(pair, text=pair.text, tags=tags)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"regions {self.pairs.fingerprint}"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A caption, a question about the same picture in any template, and its answer, as one text."""
+
+    captions: Source
+    questions: Source
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, index: int) -> Pair:
+        asked = self.questions[index]
+        template = chance("template", index).choice((*HELD_IN, *HELD_OUT))
+        question = template.format(asked.tags["question"])
+        return replace(asked, text=f"{self.captions[index].text} {question} {asked.tags['answers'][0]}")
+
+    @property
+    def fingerprint(self) -> str:
+        return f"read {self.captions.fingerprint} {self.questions.fingerprint}"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that a seed learns from, and how it is examined."""
+
+    options: Options
+    seed: int
+
+    def worlds(self, split: str, count: int) -> tuple[Source, Source]:
+        """Captions, and questions about the same pictures; half have two things, half have more."""
+        pair, scene = (
+            WorldPairs(PRESETS[name](), seed=self.seed, count=count // 2, split=split) for name in ("pair", "scene")
+        )
+        return Chain(pair, scene), Chain(Regions(pair), WorldQuestions(scene, kinds=("count",)))
+
+    @cached_property
+    def learned(self) -> tuple[Source, Source]:
+        return self.worlds("train", self.options.pairs)
+
+    @cached_property
+    def tests(self) -> tuple[Pair, ...]:
+        """Questions, as many of each kind."""
+        asked, share = self.worlds("test", 8 * self.options.tests)[1], self.options.tests // len(KINDS)
+        found = {kind: list[Pair]() for kind in KINDS}
+        for row in range(len(asked)):
+            if len(same := found[(pair := asked[row]).tags["kind"]]) < share:
+                same.append(pair)
+        return tuple(pair for same in found.values() for pair in same)
+
+    @cached_property
+    def answers(self) -> tuple[str, ...]:
+        """All that is ever right."""
+        asked = self.learned[1]
+        return tuple(sorted({asked[row].tags["answers"][0] for row in range(0, len(asked), 4)}))
+
+    @cached_property
+    def read(self) -> Source:
+        """What the language model reads: captions, and captions followed by a question and its answer."""
+        return Chain(self.learned[0], Read(*self.learned))
+
+    @cached_property
+    def words(self) -> Tokenizer:
+        return Tokenizer.train((clean(self.read[row].text) for row in range(0, len(self.read), 3)), vocab=512)
+
+    def speaker(self, queries: int, *, hinted: bool) -> SplicedLM.Config:
+        """What answers; questions come to it in their templates already."""
+        cfg = instructblip.tiny(blip2.tiny().lm, replace(instructblip.TINY, question="{}"))
+        cfg = cfg if hinted else instructblip.static(cfg)
+        (sense,) = cfg.senses
+        assert isinstance(sense.connector, QFormerConnector.Config)
+        few = replace(sense.connector, qformer=replace(sense.connector.qformer, queries=queries))
+        return replace(cfg, senses=(replace(sense, connector=few),)).fitted(self.words.vocab, self.words.markers)
+
+    def form(self, *, hinted: bool) -> Instructions:
+        wording = self.speaker(1, hinted=hinted).wording
+        prompter = Prompter(self.words, wording, {PICTURES: ""}, self.words if hinted else None)
+        return Instructions(prompter, ask=HELD_IN)
+
+    def run(self, name: str, stage: Stage, model: Any, steps: int, source: Source, form: Form) -> Run:
+        """One stage of one model."""
+        system = {"see": "clip", "instruct": "instructblip", "untold": "instructblip"}.get(name, "blip2")
+        return Run(
+            name=name, system=system, preset=stage.preset, stage=stage, pixels=PIXELS, tokenizer=self.words,
+            model=model.fitted(self.words.vocab, self.words.markers), steps=steps, seed=self.seed,
+            data=lambda: PairLoader(
+                source, ImageProcessor(PIXELS), self.words, batch=self.options.batch, seed=self.seed, form=form
+            ),
+            lr=self.options.lr, min_lr=self.options.lr / 50, warmup=steps // 20, betas=(0.9, 0.98),
+            about={"data": source.fingerprint, "batch": self.options.batch},
+        )  # fmt: skip
+
+    def examined(self, run: Run) -> Run:
+        """The same run, with a short exam on its way."""
+
+        def validate(model: nn.Module) -> Mapping[str, float]:
+            with torch.random.fork_rng(devices=[]):
+                return self.exam(Predictor(model, run.card, self.words), HELD_IN, every=3)
+
+        return replace(run, validate=validate, validate_every=max(1, run.steps // POINTS))
+
+    def exam(self, model: Predictor, templates: Sequence[str], *, every: int = 1, shuffled: int = 0) -> dict[str, float]:
+        """Right answers of each kind, in percent; `shuffled` moves the pictures on by so many questions."""
+        rows = range(0, len(self.tests), every)
+        pairs = [self.tests[row] for row in rows]
+        pictures = [self.tests[(row + shuffled) % len(self.tests)].image for row in rows]
+        asked = [templates[i % len(templates)].format(pair.tags["question"]) for i, pair in enumerate(pairs)]
+        said = model.answer(pictures, asked, self.answers, batch_size=100)
+        return _shares([(pair, one.text) for pair, one in zip(pairs, said, strict=True)])
+
+
+def _shares(said: Sequence[tuple[Pair, str]]) -> dict[str, float]:
+    found = {kind: [text == pair.tags["answers"][0] for pair, text in said if pair.tags["kind"] == kind] for kind in KINDS}
+    return {kind: 100 * sum(marks) / len(marks) for kind, marks in found.items()}
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The models of one seed; each is trained once."""
+
+    lesson: Lesson
+
+    @property
+    def place(self) -> Path:
+        return self.lesson.options.out / f"seed-{self.lesson.seed}"
+
+    @cached_property
+    def see(self) -> nn.Module:
+        lesson, steps = self.lesson, self.lesson.options.see
+        run = lesson.run("see", clip.SYSTEM.stage("pretrain"), clip.tiny(), steps, lesson.learned[0], CAPTIONS)
+        return train([run], self.place / "see")
+
+    @cached_property
+    def reads(self) -> nn.Module:
+        lesson, stage, steps = self.lesson, blip2.SYSTEM.stage("words"), self.lesson.options.words
+        form = Texts(lesson.form(hinted=False).prompter)
+        run = lesson.run("words", stage, LanguageModel.Config(lm=blip2.tiny().lm), steps, lesson.read, form)
+        return train([run], self.place / "words")
+
+    @cached_property
+    def aligned(self) -> nn.Module:
+        lesson, stage, steps = self.lesson, blip2.SYSTEM.stage("align"), self.lesson.options.align
+        model = QueryAligner.Config(retriever=blip2.tiny_towers())
+        run = lesson.run("align", stage, model, steps, lesson.learned[0], CAPTIONS)
+        run = replace(run, brought={"retriever.vision": Brought(self.see, "vision")})
+        return train([run], self.place / "align")
+
+    @cached_property
+    def speaks(self) -> nn.Module:
+        """What BLIP-2 ends as."""
+        lesson, stage, steps = self.lesson, blip2.SYSTEM.stage("generate"), self.lesson.options.generate
+        form, model = lesson.form(hinted=False), lesson.speaker(8, hinted=False)
+        run = lesson.run("generate", stage, model, steps, lesson.learned[0], form)
+        run = replace(run, start=self.aligned, brought={"lm": Brought(self.reads, "lm")})
+        return train([run], self.place / "generate")
+
+    def start(self, queries: int) -> nn.Module:
+        """The same with only the first few of its queries."""
+        few = self.lesson.speaker(queries, hinted=False).build()
+        state = self.speaks.state_dict()
+        name = f"{instructblip.BRIDGE}.qformer.queries"
+        few.load_state_dict({**state, name: state[name][:, :queries]})
+        return few.eval()
+
+    def taught(self, row: str, queries: int) -> Predictor:
+        """A model that learned to answer."""
+        lesson, told = self.lesson, row == "told"
+        stage, model = instructblip.SYSTEM.stage(STAGES[row]), lesson.speaker(queries, hinted=told)
+        run = lesson.run(
+            stage.name, stage, model, lesson.options.instruct, lesson.learned[1], lesson.form(hinted=told)
+        )
+        text = f"{instructblip.BRIDGE}.qformer.text"
+        brought = {text: Brought(self.aligned, "retriever.qformer.text")} if told else {}
+        run = replace(run, start=self.start(queries), brought=brought)
+        module = train([lesson.examined(run)], self.place / f"{row}-{queries}")
+        return Predictor(module, run.card, lesson.words)
+
+    def exams(self, row: str, queries: int) -> dict[str, dict[str, float]]:
+        """All that is asked of one model."""
+        done = self.place / f"{row}-{queries}" / "exams.json"
+        if not done.is_file():
+            model, lesson = self.taught(row, queries), self.lesson
+            found = {
+                "held in": lesson.exam(model, HELD_IN),
+                "held out": lesson.exam(model, HELD_OUT),
+                "other pictures": lesson.exam(model, HELD_IN, shuffled=1),
+            }
+            write_atomic(done, (json.dumps(found, indent=2) + "\n").encode())
+        return json.loads(done.read_text())
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    options = tyro.cli(Options, description=__doc__)
+    for seed in options.seeds:
+        taught = Taught(Lesson(options, seed))
+        for queries in options.queries:
+            for row in STAGES:
+                print(seed, queries, row, taught.exams(row, queries), flush=True)
