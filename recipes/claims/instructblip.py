@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from chiasm.data.pairs import Pair, Source
 from chiasm.data.prompts import Prompter
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.compose import Chain
-from chiasm.data.sources.tasks import WorldQuestions
+from chiasm.data.sources.grammar import PLURALS, VOCABULARY
 from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.templates import QUESTIONS
 from chiasm.data.text import Tokenizer, clean
@@ -54,6 +55,8 @@ SIDES = {
     "inside": ("inside", "around it"),
 }
 KINDS = ("side", "inside", "count")
+NUMBERS = VOCABULARY["number"]
+VERSION = 1  # of what is asked
 STAGES = {"told": "instruct", "untold": "untold"}
 HELD_IN, HELD_OUT = (tuple(map(clean, part)) for part in (QUESTIONS.held_in, QUESTIONS.held_out))
 POINTS = 4  # of a learning curve
@@ -68,63 +71,70 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2)
     queries: tuple[int, ...] = (1, 2, 8)
     """Of the eight that BLIP-2 has."""
-    see: int = 600
+    see: int = 400
     """Steps of each stage."""
-    words: int = 800
-    align: int = 600
-    generate: int = 300
-    instruct: int = 600
+    words: int = 500
+    align: int = 300
+    generate: int = 200
+    instruct: int = 400
     batch: int = 64
     lr: float = 1.5e-3
-    pairs: int = 16_000
+    pairs: int = 8000
     """Pictures to learn from; half have two things, half have more."""
-    tests: int = 900
+    tests: int = 450
     """Questions."""
 
 
 @dataclass(frozen=True)
-class Regions:
-    """What the one thing of two looks like that is on the left, at the top, inside or the like."""
+class Drawn:
+    """Pairs in memory: all models learn from the same pictures."""
 
-    pairs: WorldPairs
+    pairs: tuple[Pair, ...]
+    fingerprint: str
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Pair:
-        pair, rng = self.pairs[index], chance("region", self.pairs.seed, self.pairs.split, index)
-        facts = pair.tags["facts"]
-        inside, second = facts["relation"] == "inside", rng.random() < 0.5
-        field = rng.choice(("colour", "shape") if inside else ("size", "colour", "shape"))
-        question = f"what {field} is the thing {SIDES[facts['relation']][second]}?"
-        answer = facts[f"other_{field}" if second else field]
-        tags = {"kind": "inside" if inside else "side", "question": question, "answers": [answer]}
-        return replace(pair, text=pair.text, tags=tags)
-
-    @property
-    def fingerprint(self) -> str:
-        return f"regions {self.pairs.fingerprint}"
+        return self.pairs[index]
 
 
-@dataclass(frozen=True)
-class Read:
+def region(pair: Pair, rng: Random) -> Pair:
+    """What the one thing of two looks like that is on the left, at the top, inside or the like."""
+    facts = pair.tags["facts"]
+    inside, second = facts["relation"] == "inside", rng.random() < 0.5
+    # what lies inside is always small
+    field = rng.choice(("colour", "shape") if inside else ("size", "colour", "shape"))
+    question = f"what {field} is the thing {SIDES[facts['relation']][second]}?"
+    answer = facts[f"other_{field}" if second else field]
+    return _asked(pair, "inside" if inside else "side", field, question, answer)
+
+
+def count(pair: Pair, rng: Random) -> Pair:
+    """How many things there are of one colour or one shape, of the one kind or of the other."""
+    facts, field = pair.tags["facts"], rng.choice(("colour", "shape"))
+    groups = [(facts[f"{side}{field}"], 1 + NUMBERS.index(facts[f"{side}number"])) for side in _sides(facts)]
+    value = rng.choice(groups)[0]
+    things = f"{value} things" if field == "colour" else PLURALS[value]
+    number = str(sum(size for other, size in groups if other == value))
+    return _asked(pair, "count", "number", f"how many {things} are there?", number)
+
+
+def _sides(facts: Mapping[str, str]) -> Sequence[str]:
+    return ("", "other_") if "other_number" in facts else ("",)
+
+
+def _asked(pair: Pair, kind: str, field: str, question: str, answer: str) -> Pair:
+    return replace(pair, tags={"kind": kind, "field": field, "question": question, "answers": [answer]})
+
+
+def read(pair: Pair, asked: Pair, rng: Random) -> Pair:
     """A caption, a question about the same picture in any template, and its answer, as one text."""
+    question = rng.choice((*HELD_IN, *HELD_OUT)).format(asked.tags["question"])
+    return replace(asked, text=f"{pair.text} {question} {asked.tags['answers'][0]}")
 
-    captions: Source
-    questions: Source
 
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    def __getitem__(self, index: int) -> Pair:
-        asked = self.questions[index]
-        template = chance("template", index).choice((*HELD_IN, *HELD_OUT))
-        question = template.format(asked.tags["question"])
-        return replace(asked, text=f"{self.captions[index].text} {question} {asked.tags['answers'][0]}")
-
-    @property
-    def fingerprint(self) -> str:
-        return f"read {self.captions.fingerprint} {self.questions.fingerprint}"
+TASKS = {"pair": region, "scene": count}
 
 
 @dataclass(frozen=True)
@@ -134,41 +144,46 @@ class Lesson:
     options: Options
     seed: int
 
-    def worlds(self, split: str, count: int) -> tuple[Source, Source]:
+    def drawn(self, split: str, count: int) -> tuple[Drawn, Drawn]:
         """Captions, and questions about the same pictures; half have two things, half have more."""
-        pair, scene = (
-            WorldPairs(PRESETS[name](), seed=self.seed, count=count // 2, split=split) for name in ("pair", "scene")
-        )
-        return Chain(pair, scene), Chain(Regions(pair), WorldQuestions(scene, kinds=("count",)))
+        pairs, asked = list[Pair](), list[Pair]()
+        for name, ask in TASKS.items():
+            world = WorldPairs(PRESETS[name](), seed=self.seed, count=count // 2, split=split)
+            pairs += [world[row] for row in range(len(world))]
+            asked += [ask(pair, chance("asked", self.seed, pair.id)) for pair in pairs[-len(world) :]]
+        told = f"{VERSION} {split} {count} {self.seed}"
+        return Drawn(tuple(pairs), f"captions {told}"), Drawn(tuple(asked), f"questions {told}")
 
     @cached_property
-    def learned(self) -> tuple[Source, Source]:
-        return self.worlds("train", self.options.pairs)
+    def learned(self) -> tuple[Drawn, Drawn]:
+        return self.drawn("train", self.options.pairs)
 
     @cached_property
     def tests(self) -> tuple[Pair, ...]:
-        """Questions, as many of each kind."""
-        asked, share = self.worlds("test", 8 * self.options.tests)[1], self.options.tests // len(KINDS)
-        found = {kind: list[Pair]() for kind in KINDS}
-        for row in range(len(asked)):
-            if len(same := found[(pair := asked[row]).tags["kind"]]) < share:
-                same.append(pair)
-        return tuple(pair for same in found.values() for pair in same)
+        """Questions, as many of each kind; one picture in ten has a thing inside another one."""
+        share = self.options.tests // len(KINDS)
+        asked = self.drawn("test", 12 * share)[1].pairs
+        return tuple(pair for kind in KINDS for pair in [one for one in asked if one.tags["kind"] == kind][:share])
 
     @cached_property
-    def answers(self) -> tuple[str, ...]:
-        """All that is ever right."""
-        asked = self.learned[1]
-        return tuple(sorted({asked[row].tags["answers"][0] for row in range(0, len(asked), 4)}))
+    def answers(self) -> Mapping[str, tuple[str, ...]]:
+        """All that is ever right, by what is asked for."""
+        found: dict[str, set[str]] = {}
+        for pair in self.learned[1].pairs:
+            found.setdefault(pair.tags["field"], set()).update(pair.tags["answers"])
+        return {field: tuple(sorted(answers)) for field, answers in found.items()}
 
     @cached_property
     def read(self) -> Source:
         """What the language model reads: captions, and captions followed by a question and its answer."""
-        return Chain(self.learned[0], Read(*self.learned))
+        captions, asked = self.learned
+        both = zip(captions.pairs, asked.pairs, strict=True)
+        rows = tuple(read(pair, one, chance("read", self.seed, pair.id)) for pair, one in both)
+        return Chain(captions, Drawn(rows, f"read {asked.fingerprint}"))
 
     @cached_property
     def words(self) -> Tokenizer:
-        return Tokenizer.train((clean(self.read[row].text) for row in range(0, len(self.read), 3)), vocab=512)
+        return Tokenizer.train((clean(self.read[row].text, max_words=64) for row in range(len(self.read))), vocab=512)
 
     def speaker(self, queries: int, *, hinted: bool) -> SplicedLM.Config:
         """What answers; questions come to it in their templates already."""
@@ -202,23 +217,21 @@ class Lesson:
 
         def validate(model: nn.Module) -> Mapping[str, float]:
             with torch.random.fork_rng(devices=[]):
-                return self.exam(Predictor(model, run.card, self.words), HELD_IN, every=3)
+                return self.exam(Predictor(model, run.card, self.words), HELD_IN, every=5)
 
         return replace(run, validate=validate, validate_every=max(1, run.steps // POINTS))
 
-    def exam(self, model: Predictor, templates: Sequence[str], *, every: int = 1, shuffled: int = 0) -> dict[str, float]:
-        """Right answers of each kind, in percent; `shuffled` moves the pictures on by so many questions."""
-        rows = range(0, len(self.tests), every)
-        pairs = [self.tests[row] for row in rows]
-        pictures = [self.tests[(row + shuffled) % len(self.tests)].image for row in rows]
-        asked = [templates[i % len(templates)].format(pair.tags["question"]) for i, pair in enumerate(pairs)]
-        said = model.answer(pictures, asked, self.answers, batch_size=100)
-        return _shares([(pair, one.text) for pair, one in zip(pairs, said, strict=True)])
-
-
-def _shares(said: Sequence[tuple[Pair, str]]) -> dict[str, float]:
-    found = {kind: [text == pair.tags["answers"][0] for pair, text in said if pair.tags["kind"] == kind] for kind in KINDS}
-    return {kind: 100 * sum(marks) / len(marks) for kind, marks in found.items()}
+    def exam(self, model: Predictor, templates: Sequence[str], *, every: int = 1, moved: int = 0) -> dict[str, float]:
+        """Right answers of each kind, in percent, among all of what is asked for; `moved` shows other pictures."""
+        marks: dict[str, list[bool]] = {kind: [] for kind in KINDS}
+        for field, answers in self.answers.items():
+            rows = [row for row in range(0, len(self.tests), every) if self.tests[row].tags["field"] == field]
+            pairs = [self.tests[row] for row in rows]
+            pictures = [self.tests[row - moved].image for row in rows]
+            asked = [templates[i % len(templates)].format(pair.tags["question"]) for i, pair in enumerate(pairs)]
+            for pair, one in zip(pairs, model.answer(pictures, asked, answers, batch_size=100), strict=True):
+                marks[pair.tags["kind"]].append(one.text == pair.tags["answers"][0])
+        return {kind: 100 * sum(own) / len(own) for kind, own in marks.items()}
 
 
 @dataclass(frozen=True)
@@ -273,9 +286,7 @@ class Taught:
         """A model that learned to answer."""
         lesson, told = self.lesson, row == "told"
         stage, model = instructblip.SYSTEM.stage(STAGES[row]), lesson.speaker(queries, hinted=told)
-        run = lesson.run(
-            stage.name, stage, model, lesson.options.instruct, lesson.learned[1], lesson.form(hinted=told)
-        )
+        run = lesson.run(stage.name, stage, model, lesson.options.instruct, lesson.learned[1], lesson.form(hinted=told))
         text = f"{instructblip.BRIDGE}.qformer.text"
         brought = {text: Brought(self.aligned, "retriever.qformer.text")} if told else {}
         run = replace(run, start=self.start(queries), brought=brought)
@@ -290,7 +301,7 @@ class Taught:
             found = {
                 "held in": lesson.exam(model, HELD_IN),
                 "held out": lesson.exam(model, HELD_OUT),
-                "other pictures": lesson.exam(model, HELD_IN, shuffled=1),
+                "other pictures": lesson.exam(model, HELD_IN, moved=1),
             }
             write_atomic(done, (json.dumps(found, indent=2) + "\n").encode())
         return json.loads(done.read_text())
