@@ -117,7 +117,7 @@ def _first(options: Options) -> tuple[nn.Module, Words]:
     if found is None:
         raise ValueError(
             f"the Q-Former of {options.start} reads no words, and no run `align` lies there: say with --first "
-            "whose words it shall read, such as runs/blip2/2-align"
+            "whose words it shall read, such as runs/blip2/3-align"
         )
     first = load(found, device="cpu", dtype=torch.float32)
     match first.config:

@@ -9,7 +9,7 @@ that the Q-Formers learned from, and in others; it has read all of them before, 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +38,6 @@ from chiasm.data.sources.grammar import PLURALS, VOCABULARY
 from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.templates import QUESTIONS
 from chiasm.data.text import Tokenizer, clean
-from chiasm.evaluation.intervals import spread
 from chiasm.nn.connector import QFormerConnector
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip2, clip, instructblip
