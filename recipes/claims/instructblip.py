@@ -1,4 +1,4 @@
-"""InstructBLIP's claim in miniature (arXiv:2305.06500, section 3.2): a Q-Former that is told what to look for sees more.
+"""InstructBLIP's claim in miniature (arXiv:2305.06500, section 3.2): a Q-Former sees more that knows what is asked.
 
     OMP_NUM_THREADS=1 nice python recipes/claims/instructblip.py     # the same command again goes on where it stopped
 
@@ -9,11 +9,12 @@ that the Q-Formers learned from, and in others; it has read all of them before, 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from statistics import mean
 from typing import Any
 
 import torch
@@ -24,8 +25,9 @@ from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner
 from chiasm.archetypes.spliced import PICTURES, SplicedLM
 from chiasm.core.files import write_atomic
+from chiasm.core.results import Answer
 from chiasm.core.stage import Stage
-from chiasm.core.types import Pixels
+from chiasm.core.types import Pixels, Text
 from chiasm.data.batches import CAPTIONS, Form
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.instructions import Instructions, Texts
@@ -38,7 +40,8 @@ from chiasm.data.sources.grammar import PLURALS, VOCABULARY
 from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.templates import QUESTIONS
 from chiasm.data.text import Tokenizer, clean
-from chiasm.nn.connector import QFormerConnector
+from chiasm.decoding.ranking import rank
+from chiasm.evaluation.intervals import spread
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip2, clip, instructblip
 from chiasm.training.run import Brought, Run
@@ -57,8 +60,11 @@ KINDS = ("side", "inside", "count")
 NUMBERS = VOCABULARY["number"]
 VERSION = 1  # of what is asked
 STAGES = {"told": "instruct", "untold": "untold"}
+ROWS = {"told": "told what to look for", "untold": "static"}
 HELD_IN, HELD_OUT = (tuple(map(clean, part)) for part in (QUESTIONS.held_in, QUESTIONS.held_out))
 POINTS = 4  # of a learning curve
+Exams = Mapping[str, Mapping[str, float]]  # what was shown and asked -> kind of question -> percent
+Ask = Callable[[Sequence[Any], Sequence[str], Sequence[str]], Sequence[Answer]]  # pictures, questions, answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +195,8 @@ class Lesson:
         cfg = instructblip.tiny(blip2.tiny().lm, replace(instructblip.TINY, question="{}"))
         cfg = cfg if hinted else instructblip.static(cfg)
         (sense,) = cfg.senses
-        assert isinstance(sense.connector, QFormerConnector.Config)
-        few = replace(sense.connector, qformer=replace(sense.connector.qformer, queries=queries))
+        connector: Any = sense.connector
+        few = replace(connector, qformer=replace(connector.qformer, queries=queries))
         return replace(cfg, senses=(replace(sense, connector=few),)).fitted(self.words.vocab, self.words.markers)
 
     def form(self, *, hinted: bool) -> Instructions:
@@ -216,11 +222,11 @@ class Lesson:
 
         def validate(model: nn.Module) -> Mapping[str, float]:
             with torch.random.fork_rng(devices=[]):
-                return self.exam(Predictor(model, run.card, self.words), HELD_IN, every=5)
+                return self.exam(Predictor(model, run.card, self.words).answer, HELD_IN, every=5)
 
         return replace(run, validate=validate, validate_every=max(1, run.steps // POINTS))
 
-    def exam(self, model: Predictor, templates: Sequence[str], *, every: int = 1, moved: int = 0) -> dict[str, float]:
+    def exam(self, ask: Ask, templates: Sequence[str], *, every: int = 1, moved: int = 0) -> dict[str, float]:
         """Right answers of each kind, in percent, among all of what is asked for; `moved` shows other pictures."""
         marks: dict[str, list[bool]] = {kind: [] for kind in KINDS}
         for field, answers in self.answers.items():
@@ -228,9 +234,16 @@ class Lesson:
             pairs = [self.tests[row] for row in rows]
             pictures = [self.tests[row - moved].image for row in rows]
             asked = [templates[i % len(templates)].format(pair.tags["question"]) for i, pair in enumerate(pairs)]
-            for pair, one in zip(pairs, model.answer(pictures, asked, answers, batch_size=100), strict=True):
+            for pair, one in zip(pairs, ask(pictures, asked, answers), strict=True):
                 marks[pair.tags["kind"]].append(one.text == pair.tags["answers"][0])
-        return {kind: 100 * sum(own) / len(own) for kind, own in marks.items()}
+        return {kind: 100 * sum(own) / max(1, len(own)) for kind, own in marks.items()}
+
+    def chance(self) -> dict[str, float]:
+        """What guessing gives, in percent."""
+        shares: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for pair in self.tests:
+            shares[pair.tags["kind"]].append(100 / len(self.answers[pair.tags["field"]]))
+        return {kind: sum(own) / max(1, len(own)) for kind, own in shares.items()}
 
 
 @dataclass(frozen=True)
@@ -273,7 +286,7 @@ class Taught:
         run = replace(run, start=self.aligned, brought={"lm": Brought(self.reads, "lm")})
         return train([run], self.place / "generate")
 
-    def start(self, queries: int) -> nn.Module:
+    def start(self, queries: int) -> SplicedLM:
         """The same with only the first few of its queries."""
         few = self.lesson.speaker(queries, hinted=False).build()
         state = self.speaks.state_dict()
@@ -292,25 +305,87 @@ class Taught:
         module = train([lesson.examined(run)], self.place / f"{row}-{queries}")
         return Predictor(module, run.card, lesson.words)
 
-    def exams(self, row: str, queries: int) -> dict[str, dict[str, float]]:
+    def exams(self, row: str, queries: int) -> Exams:
         """All that is asked of one model."""
-        done = self.place / f"{row}-{queries}" / "exams.json"
-        if not done.is_file():
-            model, lesson = self.taught(row, queries), self.lesson
-            found = {
-                "held in": lesson.exam(model, HELD_IN),
-                "held out": lesson.exam(model, HELD_OUT),
-                "other pictures": lesson.exam(model, HELD_IN, moved=1),
+        lesson = self.lesson
+
+        def examine() -> Exams:
+            ask = self.taught(row, queries).answer
+            return {
+                "held in": lesson.exam(ask, HELD_IN),
+                "held out": lesson.exam(ask, HELD_OUT),
+                "other pictures": lesson.exam(ask, HELD_IN, moved=1),
             }
-            write_atomic(done, (json.dumps(found, indent=2) + "\n").encode())
-        return json.loads(done.read_text())
+
+        return _once(self.place / f"{row}-{queries}" / "exams.json", examine)
+
+    def curve(self, row: str, queries: int) -> list[float]:
+        """Right answers on the way, all kinds alike."""
+        name = STAGES[row]
+        lines = (self.place / f"{row}-{queries}" / f"1-{name}" / "metrics.jsonl").read_text().splitlines()
+        exams = [json.loads(line)["validation"] for line in lines]
+        return [mean(exam.values()) for exam in exams if exam][:POINTS]
+
+    def blind(self) -> Exams:
+        """The language model alone, which is shown nothing, and what guessing gives."""
+        lesson = self.lesson
+
+        def ask(_pictures: Any, asked: Sequence[str], answers: Sequence[str]) -> Sequence[Answer]:
+            module, words = self.start(1), lesson.words
+            prompt = lesson.form(hinted=False).prompter([[text] for text in asked], asked)
+            nothing = torch.empty(len(asked), 0, dtype=torch.long)
+            with torch.inference_mode():
+                given, teller = module.listen({}, prompt)
+                best = rank(teller, given, Text(nothing, nothing.bool()), words.ids(answers), k=len(answers))
+            return [Answer(answers[each.places[0]], each.logprobs[0], None) for each in best]
+
+        def examine() -> Exams:
+            alone = {"held in": lesson.exam(ask, HELD_IN), "held out": lesson.exam(ask, HELD_OUT)}
+            return alone | {"chance": lesson.chance()}
+
+        return _once(self.place / "blind.json", examine)
+
+
+def main(options: Options) -> None:
+    """Train what is not trained yet, and print the tables."""
+    torch.set_num_threads(1)
+    seeds = [Taught(Lesson(options, seed)) for seed in options.seeds]
+    models = [(row, queries) for queries in options.queries for row in STAGES]
+    found = {model: [seed.exams(*model) for seed in seeds] for model in models}
+    blind = [seed.blind() for seed in seeds]
+    heads = (*KINDS, "all", "all, held-out templates", "all, other pictures")
+    print(f"| right answers, % | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
+    for (row, queries), exams in found.items():
+        cells = (*_kinds(exams, "held in"), *(_all(exams, exam) for exam in ("held out", "other pictures")))
+        print(f"| {ROWS[row]}, queries: {queries} | {' | '.join(cells)} |")
+    print(f"| the language model alone | {' | '.join((*_kinds(blind, 'held in'), _all(blind, 'held out')))} | |")
+    print(f"| chance | {' | '.join(_kinds(blind, 'chance'))} | | |")
+    parts = (f"{point}/{POINTS} of the steps" for point in range(1, POINTS + 1))
+    print(f"\n| right answers, %, on the way | {' | '.join(parts)} |\n|---|{'---|' * POINTS}")
+    for row, queries in models:
+        points = zip(*(seed.curve(row, queries) for seed in seeds), strict=True)
+        print(f"| {ROWS[row]}, queries: {queries} | {' | '.join(map(_cell, points))} |")
+
+
+def _kinds(exams: Sequence[Exams], name: str) -> list[str]:
+    return [*(_cell([exam[name][kind] for exam in exams]) for kind in KINDS), _all(exams, name)]
+
+
+def _all(exams: Sequence[Exams], name: str) -> str:
+    return _cell([mean(exam[name].values()) for exam in exams])
+
+
+def _cell(values: Sequence[float]) -> str:
+    middle, deviation = spread(values)
+    return f"{middle:.0f} ± {deviation:.0f}"
+
+
+def _once(done: Path, examine: Callable[[], Exams]) -> Exams:
+    """What was found before, or now."""
+    if not done.is_file():
+        write_atomic(done, (json.dumps(examine(), indent=2) + "\n").encode())
+    return json.loads(done.read_text())
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    options = tyro.cli(Options, description=__doc__)
-    for seed in options.seeds:
-        taught = Taught(Lesson(options, seed))
-        for queries in options.queries:
-            for row in STAGES:
-                print(seed, queries, row, taught.exams(row, queries), flush=True)
+    main(tyro.cli(Options, description=__doc__))

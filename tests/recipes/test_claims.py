@@ -1,12 +1,17 @@
 """Claims are measured by scripts: each runs two steps, prints its table, and does nothing twice."""
 
 import importlib.util
+import re
 import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from chiasm.data.sources.chance import chance
+from chiasm.data.sources.questions import questions
+from chiasm.data.sources.world import open_world
 
 CLAIMS = Path(__file__).parents[2] / "recipes/claims"
 
@@ -141,3 +146,48 @@ def test_what_blip2_reads_and_is_asked() -> None:
     assert [pair.text for pair in anew.pairs] == [pair.text for pair in captions.pairs]
     assert sum(one.image is other.image for one, other in zip(anew.pairs, captions.pairs, strict=True)) < 10
     assert {id(pair.image) for pair in anew.pairs} == {id(pair.image) for pair in captions.pairs}
+
+
+@pytest.mark.slow
+def test_instructblip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("instructblip")
+    few = dict.fromkeys(("see", "words", "align", "generate"), 2)
+    options = claim.Options(
+        out=tmp_path, seeds=(0,), queries=(1, 2), **few, instruct=4, batch=8, pairs=60, tests=30
+    )  # fmt: skip
+    claim.main(options)
+    first, second = (table.splitlines() for table in capsys.readouterr().out.split("\n\n"))
+    assert (len(first), len(second)) == (8, 6)
+    assert {line.count("|") for line in first} == {8}
+    assert {line.count("|") for line in second} == {6}
+    (tmp_path / "seed-0/told-1/1-instruct/model/model.safetensors").unlink()
+    claim.main(options)
+    assert not (tmp_path / "seed-0/told-1/1-instruct/model/model.safetensors").exists()
+
+
+def test_questions_about_regions_are_answered_by_where_things_are() -> None:
+    claim, world = _script("instructblip"), open_world("world:pair?count=60")
+    places = {
+        "on the left": lambda things: min(things, key=lambda thing: thing.x),
+        "on the right": lambda things: max(things, key=lambda thing: thing.x),
+        "at the top": lambda things: min(things, key=lambda thing: thing.y),
+        "at the bottom": lambda things: max(things, key=lambda thing: thing.y),
+        "inside": lambda things: min(things, key=lambda thing: thing.radius),
+        "around it": lambda things: max(things, key=lambda thing: thing.radius),
+    }
+    asked = [claim.region(world[row], chance("t", row)) for row in range(60)]
+    seen = Counter[str]()
+    for row, pair in enumerate(asked):
+        field, place = re.fullmatch(r"what (\w+) is the thing (.*)\?", pair.tags["question"]).groups()
+        assert pair.tags["answers"] == [getattr(places[place](world.scene(row).things), field)]
+        assert pair.tags["kind"] == ("inside" if place in ("inside", "around it") else "side")
+        seen.update((field, place))
+    assert seen.keys() == {*places, "size", "colour", "shape"}
+
+
+def test_things_are_counted_as_the_world_counts_them() -> None:
+    claim, world = _script("instructblip"), open_world("world:scene?count=60")
+    for row in range(60):
+        pair = claim.count(world[row], chance("t", row))
+        known = {each.text: each.answer for each in questions(world.scene(row))}
+        assert pair.tags["answers"] == [known[pair.tags["question"]]]
