@@ -148,6 +148,11 @@ class Layout:
     write: Callable[[Any], Mapping[str, Any]]
     rules: Dialect
     holds: Callable[[Any], bool] = lambda _: True
+    more: Callable[[Any], Dialect] = lambda _: ()  # rules that differ by config, beside those that do not
     files: tuple[str, str] = ("config.json", "model.safetensors")
     inside: str | None = "model"
     eyes: Eyes | None = None
+
+    def rules_for(self, config: Any) -> Dialect:
+        """All of them, for a model of that config."""
+        return (*self.rules, *self.more(config))

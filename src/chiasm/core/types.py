@@ -183,6 +183,7 @@ class Wording:
     question: str = "{}"
     turn: str = "{}"
     longest: int = 128  # tokens of a prompt
+    image_token: int | None = None  # what files of transformers have where a picture is shown; here it is no token
 
     @staticmethod
     def place(sense: int) -> int:

@@ -68,7 +68,7 @@ def read_qformer(found: Found, *, image_dim: int, text: Words | None) -> QFormer
     )
 
 
-def write_vision(eyes: ViT.Config) -> Mapping[str, Any]:
+def write_vision(eyes: ViT.Config, *, model_type: str = "blip_2_vision_model") -> Mapping[str, Any]:
     """The same as their config says it."""
     if not isinstance(eyes.stem, PatchStem) or not isinstance(eyes.end, Bare):
         raise ValueError(
@@ -76,34 +76,34 @@ def write_vision(eyes: ViT.Config) -> Mapping[str, Any]:
             f"has a {type(eyes.stem).__name__} and ends {type(eyes.end).__name__}"
         )
     return {
-        "model_type": "blip_2_vision_model", "hidden_size": eyes.dim,
+        "model_type": model_type, "hidden_size": eyes.dim,
         "intermediate_size": round(eyes.expansion * eyes.dim), "num_hidden_layers": eyes.depth,
         "num_attention_heads": eyes.heads, "image_size": eyes.image, "patch_size": eyes.stem.patch,
         "layer_norm_eps": eyes.eps, "hidden_act": NAMES[eyes.activation],
     }  # fmt: skip
 
 
-def write_qformer(cfg: QFormer.Config) -> Mapping[str, Any]:
+def write_qformer(cfg: QFormer.Config, *, model_type: str = "blip_2_qformer") -> Mapping[str, Any]:
     """The same as their config says it."""
     every = cfg.reads[1] if len(cfg.reads) > 1 else cfg.depth
     if cfg.reads != tuple(range(0, cfg.depth, every)):
         raise ValueError(f"transformers' Q-Former reads the picture in every so many layers, ours in {cfg.reads}")
     words = {} if cfg.text is None else {"vocab_size": cfg.text.vocab, "max_position_embeddings": cfg.text.max_len}
     return {
-        "model_type": "blip_2_qformer", "hidden_size": cfg.dim, "num_hidden_layers": cfg.depth,
+        "model_type": model_type, "hidden_size": cfg.dim, "num_hidden_layers": cfg.depth,
         "num_attention_heads": cfg.heads, "intermediate_size": 4 * cfg.dim, "hidden_dropout_prob": cfg.dropout,
         "attention_probs_dropout_prob": cfg.dropout, "layer_norm_eps": cfg.eps, "cross_attention_frequency": every,
-        "encoder_hidden_size": cfg.image_dim, "use_qformer_text_input": cfg.text is not None, **words,
+        "encoder_hidden_size": cfg.image_dim, **words,
     }  # fmt: skip
 
 
-def sees(ours: str) -> Dialect:
-    """The tower, its norm and what the queries need of the Q-Former, below `ours`."""
+def sees(*, vision: str, norm: str, looks: str, table: Dialect = qformer.TRANSFORMERS) -> Dialect:
+    """The tower, its norm, and the Q-Former, which `looks` by what its `table` has of it: what each is called here."""
     return (
-        *mount(vit.BARE_TRANSFORMERS, theirs="vision_model.", ours=f"{ours}vision."),
-        Rename("vision_model.post_layernorm", f"{ours}vision_norm"),
-        Rename("query_tokens", f"{ours}qformer.queries"),
-        *mount(qformer.TRANSFORMERS, theirs="qformer.", ours=f"{ours}qformer."),
+        *mount(vit.BARE_TRANSFORMERS, theirs="vision_model.", ours=f"{vision}."),
+        Rename("vision_model.post_layernorm", norm),
+        Rename("query_tokens", f"{looks}.queries"),
+        *mount(table, theirs="qformer.", ours=f"{looks}."),
     )
 
 
@@ -139,7 +139,7 @@ def _write(cfg: QueryRetriever.Config) -> Mapping[str, Any]:
         "architectures": ["Blip2ForImageTextRetrieval"],
         "model_type": "blip-2",
         "vision_config": write_vision(cfg.vision),
-        "qformer_config": {**write_qformer(cfg.qformer), **tokens},
+        "qformer_config": {**write_qformer(cfg.qformer), "use_qformer_text_input": True, **tokens},
         "num_query_tokens": cfg.qformer.queries,
         "image_text_hidden_size": cfg.embed,
     }
@@ -153,7 +153,7 @@ LAYOUTS = (
         read=_read,
         write=_write,
         rules=(
-            *sees(""),
+            *sees(vision="vision", norm="vision_norm", looks="qformer"),
             *mount(qformer.TRANSFORMERS_TEXT, theirs="qformer.", ours="qformer."),
             *mount(qformer.TRANSFORMERS_EMBED, theirs="embeddings.", ours="qformer."),
             Rename("vision_projection", "image_head"),

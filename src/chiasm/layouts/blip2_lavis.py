@@ -8,8 +8,9 @@ import math
 
 from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
+from chiasm.core.system import Vocabulary
 from chiasm.core.types import Markers
-from chiasm.layouts.original import HEAD
+from chiasm.layouts.original import BERT, COMMIT, HEAD
 from chiasm.nn.mlp import Activation
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import Bare, NormedStem, PatchStem, ViT
@@ -17,6 +18,7 @@ from chiasm.weights.dialects import bert, clip, eva, qformer
 
 # bert-base-uncased and [DEC]; a match has no token of its own
 MARKERS = Markers(pad=0, cls=101, sep=102, mask=103, dec=30_522, enc=101)
+WORDS = Vocabulary(name=BERT, revision=COMMIT, words=30_523)  # of the Q-Former
 EVA_HEAD = 88
 EVA, CLIP = "visual_encoder.patch_embed.proj.weight", "visual_encoder.conv1.weight"
 PARTS = {"query_tokens", "Qformer.cls.predictions.bias", "itm_head.weight"}
@@ -77,13 +79,13 @@ def read_qformer(found: Found, *, image_dim: int) -> QFormer.Config:
     )
 
 
-def sees(ours: str, tower: Dialect) -> Dialect:
-    """The tower, its norm and what the queries need of the Q-Former, below `ours`."""
+def sees(tower: Dialect, *, vision: str, norm: str, looks: str) -> Dialect:
+    """The tower, its norm, and what the queries need of the Q-Former, which `looks`: what each is called here."""
     return (
-        *mount(tower, theirs="visual_encoder.", ours=f"{ours}vision."),
-        Rename("ln_vision", f"{ours}vision_norm"),
-        Rename("query_tokens", f"{ours}qformer.queries"),
-        *mount(qformer.LAVIS, theirs="Qformer.bert.", ours=f"{ours}qformer."),
+        *mount(tower, theirs="visual_encoder.", ours=f"{vision}."),
+        Rename("ln_vision", norm),
+        Rename("query_tokens", f"{looks}.queries"),
+        *mount(qformer.LAVIS, theirs="Qformer.bert.", ours=f"{looks}."),
     )
 
 
@@ -112,7 +114,7 @@ def _whole(found: Found) -> bool:
 
 def _rules(tower: Dialect) -> Dialect:
     return (
-        *sees("retriever.", tower),
+        *sees(tower, vision="retriever.vision", norm="retriever.vision_norm", looks="retriever.qformer"),
         *mount(qformer.LAVIS_TEXT, theirs="Qformer.bert.", ours="retriever.qformer."),
         *mount(bert.WORD_HEAD, theirs="Qformer.", ours="word_head."),
         *bert.two_heads("retriever."),

@@ -22,8 +22,9 @@ from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
 
 OWN, ONNX = "chiasm", "onnx"
-# what a config says of training alone; and eps, in which the files of one model differ: docs/weights.md
-LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp", "trust", "momentum"}
+# what a config says of training alone; eps, in which the files of one model differ: docs/weights.md; and a token that
+# nothing here reads
+LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp", "trust", "momentum", "image_token"}
 
 
 def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrite: bool = False) -> Path:  # noqa: A002 a public name
@@ -67,7 +68,7 @@ def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
 
 
 def _write(model: Predictor, layout: Layout, folder: Path) -> None:
-    about, tensors = layout.write(model.config), _tensors(model, layout.rules)
+    about, tensors = layout.write(model.config), _tensors(model, layout.rules_for(model.config))
     shapes = {name: tuple(one.shape) for name, one in tensors.items()}
     _require_same(model.config, layout, Found(config=about, shapes=shapes))
     with new_folder(folder) as inside, writing(folder):
@@ -115,7 +116,9 @@ def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
 def _write_described(model: Predictor, layout: Layout, about: Mapping[str, Any], inside: Path) -> None:
     """Tensors, and a config that says what they are."""
     config, weights = layout.files
-    once = [rule for rule in layout.rules if not isinstance(rule, Tied)]  # safetensors holds no tensor twice
+    once = [
+        rule for rule in layout.rules_for(model.config) if not isinstance(rule, Tied)
+    ]  # safetensors holds no tensor twice
     safetensors.torch.save_file(_tensors(model, once), inside / weights, metadata={"format": "pt"})
     if layout.eyes is None:
         _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})

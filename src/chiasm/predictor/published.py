@@ -25,7 +25,7 @@ def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Mod
     name, system, layout = recognise(foreign.found, path)
     config = _described(layout, foreign.found, path)
     module = skeleton(config)
-    assign(module, translate(foreign.tensors, layout.rules, source=path), source=path)
+    assign(module, translate(foreign.tensors, layout.rules_for(config), source=path), source=path)
     pixels = _pixels(layout, foreign.found, path, pixels_of(config, system.fit))
     card = ModelCard(system=name, preset=_preset(system, config), config=config, pixels=pixels)
     return _even(module).eval(), card

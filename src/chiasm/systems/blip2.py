@@ -18,18 +18,15 @@ from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.archetypes.spliced import PICTURES, SplicedLM, of_untold, seeing
 from chiasm.core.stage import Stage
-from chiasm.core.system import System, Vocabulary
+from chiasm.core.system import System
 from chiasm.core.types import Markers, Wording
-from chiasm.layouts import blip2_hf, blip2_lavis, original
+from chiasm.layouts import blip2_hf, blip2_lavis, spliced_hf, spliced_lavis
+from chiasm.layouts.wordings import OPT, T5
 from chiasm.nn import decoders, encdec, qformer, vit
 from chiasm.nn.connector import QFormerConnector
 from chiasm.nn.language import LanguageConfig
 from chiasm.nn.vit import ViT, clip_l14, eva_g14
 
-VOCAB = 30_523
-# what is said ends with a new line
-OPT = Wording(start=2, close=None, end=50_118, pad=1, question="Question: {} Answer:", turn="Question: {} Answer:")
-T5 = Wording(start=None, close=1, end=1, pad=0, question="Question: {} Short answer:", turn="Question: {} Answer:")
 DECODES = Wording(start=2, close=None, end=3, pad=0, question="question {} answer", turn="question {} answer")
 TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
 
@@ -72,8 +69,8 @@ SPEAK = {"language": 1.0}
 BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 SYSTEM = System(
     paper="arXiv:2301.12597",
-    layouts=(*blip2_hf.LAYOUTS, *blip2_lavis.LAYOUTS),
-    vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
+    layouts=(*blip2_hf.LAYOUTS, *blip2_lavis.LAYOUTS, spliced_hf.BLIP2, *spliced_lavis.BLIP2),
+    vocabulary=blip2_lavis.WORDS,
     presets={
         "tiny-aligner": lambda: QueryAligner.Config(retriever=tiny_towers()),
         "tiny-retriever": tiny_towers,

@@ -13,14 +13,13 @@ from chiasm.archetypes.spliced import PICTURES, SplicedLM, of_untold, seeing
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Wording
+from chiasm.layouts import blip2_lavis, spliced_hf, spliced_lavis
+from chiasm.layouts.wordings import INSTRUCTED_T5, VICUNA
 from chiasm.nn import decoders, encdec, qformer, vit
 from chiasm.nn.connector import QFormerConnector
 from chiasm.nn.language import LanguageConfig
 from chiasm.nn.vit import eva_g14
 
-# Vicuna's tokenizer was given </s> for all that begins or ends, and a token for padding, which is one more word
-VICUNA = Wording(start=2, close=None, end=2, pad=32_000, question="Question: {} Short answer:")
-T5 = Wording(start=None, close=1, end=1, pad=0, question="Question: {} Short answer:")
 TINY = Wording(start=2, close=None, end=3, pad=0, question="question {} answer")
 
 
@@ -50,14 +49,16 @@ def static(cfg: SplicedLM.Config) -> SplicedLM.Config:
 BRIDGE = f"senses.{PICTURES}.connector"
 SYSTEM = System(
     paper="arXiv:2305.06500",
+    layouts=(spliced_hf.INSTRUCTBLIP, *spliced_lavis.INSTRUCTBLIP),
+    vocabulary=blip2_lavis.WORDS,
     presets={
         "tiny": lambda: tiny(decoders.tiny(256), TINY),
         "tiny-static": lambda: static(tiny(decoders.tiny(256), TINY)),
         "tiny-t5": lambda: tiny(encdec.tiny(256), replace(TINY, start=None, close=3)),
         "vicuna-7b": lambda: published(replace(decoders.vicuna_7b(), vocab=32_001), VICUNA),
         "vicuna-13b": lambda: published(replace(decoders.vicuna_13b(), vocab=32_001), VICUNA),
-        "flan-t5-xl": lambda: published(encdec.flan_t5_xl(), T5),
-        "flan-t5-xxl": lambda: published(encdec.flan_t5_xxl(), T5),
+        "flan-t5-xl": lambda: published(encdec.flan_t5_xl(), INSTRUCTED_T5),
+        "flan-t5-xxl": lambda: published(encdec.flan_t5_xxl(), INSTRUCTED_T5),
     },
     stages=(
         Stage(name="untold", preset="tiny-static", train={BRIDGE: 1.0}, losses={"language": 1.0}, inherit={"": ""}),

@@ -34,4 +34,5 @@ INSTRUCTBLIP: Dialect = (
     *_TEXT,
     Rename("embeddings.layernorm", "norm"),
     *mount(_EMBED, theirs="embeddings."),
+    bert.NUMBERS,
 )

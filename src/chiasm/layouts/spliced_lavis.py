@@ -1,0 +1,4 @@
+"""stub"""
+
+BLIP2 = ()
+INSTRUCTBLIP = ()
