@@ -11,7 +11,7 @@ from transformers import BertTokenizer
 
 from chiasm.core.types import Markers, Text
 from chiasm.data.sources.chance import chance
-from chiasm.data.text import ASCII, SPECIAL, WORDS, Tokenizer, clean
+from chiasm.data.text import ASCII, BERT, SPECIAL, WORDS, Tokenizer, clean
 
 TINY = Tokenizer.builtin()
 CAPTIONS = ["a large red circle at the top left", "two small blue stars", "", "a ring"]
@@ -164,9 +164,22 @@ def test_files_that_are_no_tokenizer(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(ValueError, match="is no tokenizer"):
         Tokenizer.load(path)
-    path.write_text(Backend(WordPiece({"[UNK]": 0, "[PAD]": 1})).to_str())
-    with pytest.raises(ValueError, match=r"lacks \[CLS\], \[SEP\], \[MASK\]; BLIP needs"):
-        Tokenizer.load(path)
+
+
+def test_a_language_model_s_tokenizer_frames_no_texts() -> None:
+    other = Tokenizer(Backend(WordPiece({"[UNK]": 0, "[PAD]": 1}, unk_token="[UNK]")))
+    assert (other.framed, other.vocab, other.around, other.ids(["a"])) == (False, 2, None, [[0]])
+    for ask in (lambda: other.encode(["a"]), lambda: other.start, lambda: other.end):
+        with pytest.raises(ValueError, match=r"lacks \[CLS\], \[SEP\], \[MASK\], .* and <\|endoftext\|>: what reads"):
+            ask()
+    with pytest.raises(ValueError, match=r"the tokenizer lacks \[CLS\], .*: ALBEF and BLIP need one of BERT's"):
+        other.prompt(["a"])
+
+
+def test_blip_2_s_tokenizer_has_the_first_of_the_two_alone() -> None:
+    backend = Backend(WordPiece({name: i for i, name in enumerate([*BERT, "[DEC]", "red"])}, unk_token="[UNK]"))
+    found = Tokenizer(backend)
+    assert (found.markers.dec, found.markers.enc, found.vocab) == (5, 7, 8)
 
 
 def test_vocabularies_that_cannot_be() -> None:

@@ -1,4 +1,4 @@
-"""Words to tensors: BLIP's cleaning of captions, and a tokenizer with BLIP's two extra tokens, or CLIP's.
+"""Words to tensors: BLIP's cleaning of captions, and a tokenizer with BLIP's two extra tokens, CLIP's, or any other's.
 
 encode   [CLS] a red circle [SEP] [PAD] [PAD]      matching and generation replace position 0
 prompt   [PAD] [PAD] [DEC] a picture of            left-padded, ready to be continued
@@ -19,7 +19,8 @@ from chiasm.core.types import Markers, Text
 from chiasm.data import bytepairs
 
 ADDED = ("[DEC]", "[ENC]")
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ADDED)
+BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL = (*BERT, *ADDED)
 ASCII = "".join(sorted(set(string.ascii_lowercase + string.digits + string.punctuation)))
 INSIDE = re.compile(r"[\w'-]")  # what may follow another character within a word
 # Punctuation stands alone, but for hyphens and apostrophes inside a word: "medium-dark" decodes as it was.
@@ -53,9 +54,10 @@ def clean(text: str, *, max_words: int = 30) -> str:
 
 
 class Tokenizer:
-    """Words to ids and back, over any `tokenizer.json` with BERT's special tokens, and BLIP's, or with CLIP's.
+    """Words to ids and back, over any `tokenizer.json`: with BERT's special tokens, and BLIP's, with CLIP's, or others.
 
-    A text stands between `start` and `end`. It can never produce a special token, whatever it says.
+    A text stands between `start` and `end`, which the tokenizers of language models lack: what those are told is
+    framed by who tells it (`data/prompts.py`). A text can never produce a special token, whatever it says.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -63,23 +65,49 @@ class Tokenizer:
         backend.no_truncation()
         backend.encode_special_tokens = True
         pieces = backend.get_vocab(with_added_tokens=True)
+        self._markers, self._frame, self.pad = None, None, 0
         if bytepairs.is_clip(pieces):
             backend.decoder = bytepairs.decoder()
-            self._markers = None
-            self.start, self.end = pieces[bytepairs.START], pieces[bytepairs.END]
-            self.pad = self.end  # as in transformers
-        else:
+            self._frame = pieces[bytepairs.START], pieces[bytepairs.END]
+            self.pad = self._frame[1]  # as in transformers
+        elif pieces.keys() >= {*BERT}:
             self._markers = _marked(backend)
-            self.start, self.end, self.pad = self._markers.cls, self._markers.sep, self._markers.pad
+            self._frame, self.pad = (self._markers.cls, self._markers.sep), self._markers.pad
         self._backend = backend
         self.vocab = backend.get_vocab_size(with_added_tokens=True)
 
     @property
     def markers(self) -> Markers:
-        """The special tokens of ALBEF and BLIP; raises where the vocabulary is CLIP's, which has none but two."""
+        """The special tokens of ALBEF and BLIP; raises where the vocabulary is another than BERT's."""
         if self._markers is None:
-            raise ValueError(f"CLIP's vocabulary lacks {', '.join(SPECIAL)}: ALBEF and BLIP need one of BERT's")
+            whose = "the tokenizer" if self._frame is None else "CLIP's vocabulary"
+            raise ValueError(f"{whose} lacks {', '.join(self._lacking())}: ALBEF and BLIP need one of BERT's")
         return self._markers
+
+    @property
+    def framed(self) -> bool:
+        """Whether texts stand between tokens of its own."""
+        return self._frame is not None
+
+    @property
+    def start(self) -> int:
+        """What opens a text."""
+        return self._framed()[0]
+
+    @property
+    def end(self) -> int:
+        """What closes it."""
+        return self._framed()[1]
+
+    @property
+    def around(self) -> tuple[int | None, int | None] | None:
+        """What its own file puts before a text and behind it; None where that is nothing."""
+        plain, whole = (self._backend.encode("a", add_special_tokens=special).ids for special in (False, True))
+        if len(whole) == len(plain):
+            return None
+        first = next(place for place in range(len(whole)) if whole[place : place + len(plain)] == plain)
+        before, behind = whole[:first], whole[first + len(plain) :]
+        return before[-1] if before else None, behind[0] if behind else None
 
     def encode(self, texts: Sequence[str], *, max_length: int | None = None) -> Text:
         """`[CLS] words [SEP]`, or what stands for them, padded on the right to the longest."""
@@ -105,6 +133,18 @@ class Tokenizer:
         """Write a `tokenizer.json`; the same vocabulary gives the same bytes."""
         write_atomic(Path(path), self._backend.to_str(pretty=True).encode())
 
+    def _framed(self) -> tuple[int, int]:
+        if self._frame is None:
+            raise ValueError(
+                f"the tokenizer lacks {', '.join(self._lacking())}, and {bytepairs.START} and {bytepairs.END}: what reads "
+                "texts beside pictures needs BERT's or CLIP's; language models that are shown pictures take any"
+            )
+        return self._frame
+
+    def _lacking(self) -> list[str]:
+        pieces = self._backend.get_vocab(with_added_tokens=True)
+        return [name for name in SPECIAL if name not in pieces]
+
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
         """Read a `tokenizer.json`, ours or another's, BERT's `vocab.txt`, or CLIP's `vocab.json` with `merges.txt`.
@@ -123,7 +163,7 @@ class Tokenizer:
         except OSError as error:
             raise ValueError(f"cannot read the tokenizer {error.filename}: {error.strerror}") from error
         except ValueError as error:
-            raise ValueError(f"{file} is no tokenizer for BLIP or CLIP: {error}") from error
+            raise ValueError(f"{file} is no tokenizer: {error}") from error
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab: int = 2048) -> "Tokenizer":
@@ -169,15 +209,13 @@ def beside(folder: Path) -> Path | None:
 
 
 def _marked(backend: Backend) -> Markers:
-    """Where BERT's special tokens are, and BLIP's, which are added to BERT's own vocabulary in this order."""
-    if not {*ADDED} & set(backend.get_vocab(with_added_tokens=True)):
-        backend.add_special_tokens([*ADDED])
+    """Where BERT's special tokens are, and BLIP's, which are added to BERT's own vocabulary in this order.
+
+    BLIP-2's has the first of the two alone.
+    """
+    known = backend.get_vocab(with_added_tokens=True)
+    backend.add_special_tokens([name for name in ADDED if name not in known])
     pieces = backend.get_vocab(with_added_tokens=True)
-    if missing := [name for name in SPECIAL if name not in pieces]:
-        raise ValueError(
-            f"the tokenizer lacks {', '.join(missing)}; BLIP needs all of {', '.join(SPECIAL)}, "
-            f"CLIP {bytepairs.START} and {bytepairs.END}"
-        )
     return Markers(**{name[1:-1].lower(): pieces[name] for name in SPECIAL if name != "[UNK]"})
 
 

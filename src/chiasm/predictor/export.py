@@ -13,11 +13,12 @@ from chiasm.core.config import to_json
 from chiasm.core.dialect import Found, Layout, Rule, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
+from chiasm.data.text import Tokenizer
 from chiasm.predictor import onnx
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import PREPROCESSOR, write_eyes
 from chiasm.predictor.verbs import Predictor
-from chiasm.weights.folder import TOKENIZER, save_model
+from chiasm.weights.folder import save_model, save_words
 from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
 
@@ -38,7 +39,7 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
         raise ValueError(f"{place} exists: choose another folder, or pass overwrite=True to replace it")
     with model.plain() as module:
         if format == OWN:
-            save_model(place, module, model.card, model.tokenizer if model.has_tokenizer else None)
+            save_model(place, module, model.card, *_words(model))
         elif format == ONNX:
             onnx.require()
             with new_folder(place) as inside, writing(place):
@@ -82,8 +83,12 @@ def _write(model: Predictor, layout: Layout, folder: Path) -> None:
 def _beside(model: Predictor, folder: Path, form: str) -> None:
     """What goes with weights of any form."""
     (folder / "README.md").write_text(_card(model, form))
-    if model.has_tokenizer:
-        model.tokenizer.save(folder / TOKENIZER)
+    save_words(folder, *_words(model))
+
+
+def _words(model: Predictor) -> tuple[Tokenizer | None, Tokenizer | None]:
+    """The tokenizers that are at hand."""
+    return model.tokenizer if model.has_tokenizer else None, model.hints
 
 
 def _require_same(config: Any, layout: Layout, written: Found) -> None:

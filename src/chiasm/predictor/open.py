@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from chiasm.archetypes.spliced import SplicedLM
 from chiasm.core.errors import unknown
 from chiasm.core.system import Config
 from chiasm.core.types import Markers
@@ -18,7 +19,7 @@ from chiasm.predictor.parts import markers_of, pixels_of, vocab_of
 from chiasm.predictor.published import read_published
 from chiasm.predictor.verbs import Predictor
 from chiasm.predictor.words import usual_tokenizer
-from chiasm.weights.folder import ModelCard, is_ours, last_finished, load_model, skeleton
+from chiasm.weights.folder import HINTS, ModelCard, is_ours, last_finished, load_model, skeleton
 from chiasm.weights.hub import fetch, fetch_words
 from chiasm.weights.state import assign, state
 
@@ -73,10 +74,13 @@ def load(
         module = module.to(device=place, dtype=dtype)
     if itm_token == "cls":
         module, card = _opened_by_cls(module, card)
-    given = tokenizer if tokenizer is not None else beside(path if path.is_dir() else path.parent)
-    words = _tokenizer(given, token=token, offline=offline)
+    home = path if path.is_dir() else path.parent
+    given = _located(tokenizer, token=token, offline=offline)
+    words, hints = _tokenizer(beside(home) if given is None else given), _hints(given) or _hints(home)
+    if not is_ours(path) and words is not None:
+        module, card = _framed(module, card, words)
     usual = partial(usual_tokenizer, card, token=token, offline=offline)
-    return Predictor(module, card, usual if words is None else words, method=METHODS[preprocess])
+    return Predictor(module, card, usual if words is None else words, hints=hints, method=METHODS[preprocess])
 
 
 def _opened_by_cls(module: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
@@ -84,6 +88,19 @@ def _opened_by_cls(module: nn.Module, card: ModelCard) -> tuple[nn.Module, Model
     config = card.config
     if isinstance(config, Fits) and (words := markers_of(config)):
         config = config.fitted(vocab_of(config), replace(words, enc=words.cls))
+    return _rebuilt(module, card, config)
+
+
+def _framed(module: nn.Module, card: ModelCard, words: Tokenizer) -> tuple[nn.Module, ModelCard]:
+    """The same weights, and prompts that begin and end as the tokenizer has it: configs are not always right there."""
+    match card.config, words.around:
+        case SplicedLM.Config(wording=said) as config, (start, close) if (said.start, said.close) != (start, close):
+            return _rebuilt(module, card, replace(config, wording=replace(said, start=start, close=close)))
+        case _:
+            return module, card
+
+
+def _rebuilt(module: nn.Module, card: ModelCard, config: Config) -> tuple[nn.Module, ModelCard]:
     again = skeleton(config)
     assign(again, state(module), source=f"the {card.system} model")
     return again.eval(), replace(card, config=config)
@@ -114,14 +131,15 @@ def create(
     """
     config = config_of(name)
     system, preset = name.split("/")
-    words = Tokenizer.builtin() if tokenizer is None and preset.startswith("tiny") else _tokenizer(tokenizer)
+    given = _located(Tokenizer.builtin() if tokenizer is None and preset.startswith("tiny") else tokenizer)
+    words = _tokenizer(given)
     if words is not None:
         config = _fitted(config, words)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = config.build()
     card = ModelCard(system=system, preset=preset, config=config, pixels=pixels_of(config, systems()[system].fit))
-    return Predictor(module.to(device=device_of(device), dtype=dtype), card, words)
+    return Predictor(module.to(device=device_of(device), dtype=dtype), card, words, hints=_hints(given))
 
 
 def device_of(asked: torch.device | str | None) -> torch.device:
@@ -143,19 +161,33 @@ def _is_here(device: torch.device) -> bool:
 
 
 def _fitted(config: Config, words: Tokenizer) -> Config:
-    """The config for a vocabulary: where any will do, one of CLIP's too."""
+    """The config for a vocabulary: where any will do, one of CLIP's too; a language model's own changes nothing."""
+    if isinstance(config, SplicedLM.Config) and not words.framed:
+        if words.vocab > (known := vocab_of(config)):
+            raise ValueError(f"the tokenizer has {words.vocab} words, and the language model knows {known}")
+        return config
     if isinstance(config, FitsAny):
         return config.worded(words.vocab, words.end)
     return config.fitted(words.vocab, words.markers) if isinstance(config, Fits) else config
 
 
-def _tokenizer(
+def _located(
     given: str | Path | Tokenizer | None, *, token: str | None = None, offline: bool = False
-) -> Tokenizer | None:
-    """What was given, read from its path or fetched by its name."""
+) -> Path | Tokenizer | None:
+    """What was given as a tokenizer, fetched by its name if there is no such path."""
     if isinstance(given, str) and not Path(given).exists():
-        given = fetch_words(given, token=token, offline=offline)
-    return Tokenizer.load(given) if isinstance(given, (str, Path)) else given
+        return fetch_words(given, token=token, offline=offline)
+    return Path(given) if isinstance(given, str) else given
+
+
+def _tokenizer(given: Path | Tokenizer | None) -> Tokenizer | None:
+    return Tokenizer.load(given) if isinstance(given, Path) else given
+
+
+def _hints(given: Path | Tokenizer | None) -> Tokenizer | None:
+    """What a folder has for Q-Formers, if it has."""
+    found = beside(given / HINTS) if isinstance(given, Path) else None
+    return None if found is None else Tokenizer.load(found)
 
 
 def _published(source: str | Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from chiasm.core.system import Config
 from chiasm.core.types import Fit, Markers, Pixels, Wording
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
+from chiasm.nn.qformer import Words
 from chiasm.nn.vit import ViT
 
 Part = TypeVar("Part")
@@ -47,6 +48,11 @@ def longest_text(config: Config) -> int:
 def vocab_of(config: Config) -> int:
     """How many words there are."""
     return _part(config, Worded).vocab
+
+
+def hints_of(config: Config) -> int:
+    """How many words a Q-Former knows; as many as the model where it knows none."""
+    return next((part.vocab for part in _parts(config) if isinstance(part, Words)), vocab_of(config))
 
 
 def markers_of(config: Config) -> Markers | None:

@@ -22,7 +22,7 @@ from chiasm.data.text import Tokenizer
 class Reader:
     """What every verb begins with: a module that has seen some pictures or read some texts.
 
-    `words` may be a way to a tokenizer, which is gone when a text comes.
+    `words` may be a way to a tokenizer, which is gone when a text comes; so may `hints`, which is the Q-Formers'.
     """
 
     def __init__(
@@ -31,11 +31,10 @@ class Reader:
         images: ImageProcessor,
         words: Tokenizer | Callable[[], Tokenizer],
         *,
+        hints: Tokenizer | Callable[[], Tokenizer],
         longest: int,
-        hints: Tokenizer | None = None,
     ) -> None:
-        self.module, self.images, self.words = module, images, words
-        self.hints = hints  # the Q-Formers' tokenizer, where it is another one
+        self.module, self.images, self.words, self.hints = module, images, words, hints
         self.longest = longest  # tokens of a text
         self.truncate = False  # texts that are longer
 
@@ -50,10 +49,16 @@ class Reader:
             self.words = self.words()
         return self.words
 
+    @property
+    def hinting(self) -> Tokenizer:
+        """What the words of Q-Formers are found by."""
+        if not isinstance(self.hints, Tokenizer):
+            self.hints = self.hints()
+        return self.hints
+
     def prompter(self, module: Instructs) -> Prompter:
         """What makes prompts for the module."""
-        hints = (self.hints or self.tokenizer) if module.hinted else None
-        return Prompter(self.tokenizer, module.wording, module.cues, hints)
+        return Prompter(self.tokenizer, module.wording, module.cues, self.hinting if module.hinted else None)
 
     def see(self, pictures: Sequence[Picture], batch: int) -> Iterator[tuple[slice, Float[Tensor, "b p c"]]]:
         """The rows of a batch, and what the module makes of their pictures; no pictures are one empty batch.

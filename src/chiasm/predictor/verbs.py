@@ -30,7 +30,7 @@ from chiasm.predictor.reader import Reader, ranked, slices, whole
 from chiasm.predictor.search import pictures_for, texts_for
 from chiasm.predictor.states import states
 from chiasm.predictor.telling import begun, conversation, heard
-from chiasm.predictor.words import usual_tokenizer
+from chiasm.predictor.words import usual_hints, usual_tokenizer
 from chiasm.weights.folder import ModelCard
 
 Chosen = TypeVar("Chosen", bound=Greedy | Beam | Nucleus)
@@ -49,6 +49,7 @@ class Predictor:
         card: ModelCard,
         tokenizer: Tokenizer | Callable[[], Tokenizer] | None,
         *,
+        hints: Tokenizer | Callable[[], Tokenizer] | None = None,
         method: Resize = Resize.FAST,
     ) -> None:
         self.module = module.eval()
@@ -56,7 +57,8 @@ class Predictor:
         self.card = card
         self.processor = ImageProcessor(card.pixels, method)
         words = partial(usual_tokenizer, card) if tokenizer is None else tokenizer
-        self._reader = Reader(module, self.processor, words, longest=longest_text(card.config))
+        told = partial(usual_hints, card, lambda: self.tokenizer) if hints is None else hints
+        self._reader = Reader(module, self.processor, words, hints=told, longest=longest_text(card.config))
 
     @property
     def system(self) -> str:
@@ -78,6 +80,12 @@ class Predictor:
     @property
     def tokenizer(self) -> Tokenizer:
         return self._reader.tokenizer
+
+    @property
+    def hints(self) -> Tokenizer | None:
+        """The Q-Formers' tokenizer, where they have their own and it is at hand."""
+        hints = self._reader.hints
+        return hints if isinstance(hints, Tokenizer) and hints is not self._reader.words else None
 
     @property
     def truncate(self) -> bool:

@@ -108,7 +108,7 @@ class _Loop:
         if self.position.best is not None:
             path = self.folder / BEST / WEIGHTS
             copy_into(plain, read_tensors(path), source=path)
-        save_model(self.folder / MODEL, plain, self.run.card, self.run.tokenizer)
+        save_model(self.folder / MODEL, plain, self.run.card, self.run.tokenizer, self.run.hints)
         note = {"steps": self.position.step, "pictures": self.position.pictures, "best": self.position.best}
         write_atomic(self.folder / DONE, (json.dumps(note) + "\n").encode())
 
@@ -173,7 +173,7 @@ class _Loop:
         value, best = values[self.run.best], self.position.best
         if math.isfinite(value) and (best is None or value > best):
             if self.writes:
-                save_model(self.folder / BEST, self._plain(), self.run.card, self.run.tokenizer)
+                save_model(self.folder / BEST, self._plain(), self.run.card, self.run.tokenizer, self.run.hints)
             self.position = replace(self.position, best=value)
 
     def _due(self, every: int) -> bool:

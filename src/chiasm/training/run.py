@@ -65,6 +65,7 @@ class Run:
     data: Callable[[], Loader]
     pixels: Pixels
     tokenizer: Tokenizer
+    hints: Tokenizer | None = None  # the Q-Formers', where it is another one
     steps: int
     lr: float
     min_lr: float = 0.0

@@ -1,4 +1,4 @@
-"""A model folder: `config.json`, `model.safetensors`, `tokenizer.json`, and nothing else to know.
+"""A model folder: `config.json`, `model.safetensors`, `tokenizer.json`, and for some the Q-Formers' tokenizer too.
 
 A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folder once it is finished.
 """
@@ -25,6 +25,7 @@ from chiasm.weights.state import assign, state
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+HINTS = "qformer_tokenizer"  # the folder of the Q-Formers' own, as in transformers
 KINDS = {"system": str, "preset": str, "config": dict, "pixels": dict}  # what config.json must hold
 PIECE = 64 << 20  # bytes that are converted at once
 MODEL, DONE = "model", "done.json"  # of a run: its model folder, and what it writes last
@@ -47,8 +48,13 @@ class ModelCard:
     pixels: Pixels
 
 
-def save_model(folder: Path, module: nn.Module, card: ModelCard, tokenizer: Tokenizer | None) -> None:
-    """Write a model folder; it appears whole or not at all, and replaces an older one."""
+def save_model(
+    folder: Path, module: nn.Module, card: ModelCard, tokenizer: Tokenizer | None, hints: Tokenizer | None = None
+) -> None:
+    """Write a model folder; it appears whole or not at all, and replaces an older one.
+
+    `hints` is the Q-Formers' tokenizer, where it is another one.
+    """
     about = {
         "format": FORMAT,
         "system": card.system,
@@ -61,8 +67,16 @@ def save_model(folder: Path, module: nn.Module, card: ModelCard, tokenizer: Toke
     with new_folder(folder) as inside, writing(folder):
         (inside / CONFIG).write_text(json.dumps(about, indent=2) + "\n")
         (inside / WEIGHTS).write_bytes(data)
-        if tokenizer is not None:
-            tokenizer.save(inside / TOKENIZER)
+        save_words(inside, tokenizer, hints)
+
+
+def save_words(folder: Path, tokenizer: Tokenizer | None, hints: Tokenizer | None) -> None:
+    """The tokenizers that are there, each in its place."""
+    if tokenizer is not None:
+        tokenizer.save(folder / TOKENIZER)
+    if hints is not None:
+        (folder / HINTS).mkdir()
+        hints.save(folder / HINTS / TOKENIZER)
 
 
 def load_model(
