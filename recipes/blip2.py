@@ -17,6 +17,7 @@ goes on with how a text begins: `chiasm caption --prompt a`, until it has been t
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -28,6 +29,7 @@ from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.archetypes.spliced import PICTURES, SplicedLM
 from chiasm.core.types import Pixels
 from chiasm.data.batches import CAPTIONS, Form, asked
+from chiasm.data.features import Recalled, Remembered
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.instructions import Continuations, Halves, Instructions, Texts, Whole
 from chiasm.data.loader import PairLoader
@@ -68,6 +70,8 @@ class Options:
     """Which kind is trained first."""
     pixels: int = 32
     """Side of the pictures, a multiple of 8; with --vision that of the tower."""
+    features: Path | None = None
+    """Where states of the frozen tower are kept in stage 2, so that it sees every picture once; left out: nowhere."""
     see: int = 800
     """Steps of each run; `tune` is for what comes after `generate`, or in its place."""
     words: int = 800
@@ -152,6 +156,12 @@ class Bench:
             images = ImageProcessor(self.pixels)
             return PairLoader(part, images, self.words, batch=options.batch, seed=options.seed, form=form)
 
+        def learned() -> PairLoader:
+            if options.features is None or name != "generate" or not isinstance(form, Instructions):
+                return batches(rest)
+            shows = Remembered(options.features, rest, ImageProcessor(self.pixels))
+            return PairLoader(rest, shows, self.words, batch=options.batch, seed=options.seed, form=Recalled(form))
+
         def validate(model: nn.Module) -> Mapping[str, float]:
             """How well the losses do on what was kept aside; larger is better."""
             losses = [torch.stack(list(model(batch).values())).sum() for batch in islice(batches(held), 4)]
@@ -159,7 +169,7 @@ class Bench:
 
         return Run(
             name=name, system="clip" if stage is SEE else "blip2", preset=stage.preset, stage=stage,
-            model=model.fitted(self.words.vocab, self.words.markers), data=lambda: batches(rest), pixels=self.pixels,
+            model=model.fitted(self.words.vocab, self.words.markers), data=learned, pixels=self.pixels,
             tokenizer=self.words, steps=steps, lr=options.lr, min_lr=options.lr / 50, warmup=steps // 20,
             betas=(0.9, 0.98), seed=options.seed, validate=validate, validate_every=max(1, steps // 8),
             best="held out" if name in TUNED else "", about={"data": source.fingerprint, "batch": options.batch},

@@ -148,8 +148,8 @@ class SplicedLM(nn.Module):
         self.hinted = any(sense.connector.hinted for sense in cfg.senses)
 
     def forward(self, batch: Instructed) -> Losses:
-        perceived = {sense: self.perceive(sense, media) for sense, media in batch.shown.items()}
-        given, present = self.splice(perceived, batch.prompt)
+        seen = {sense: self.perceive(sense, media) for sense, media in batch.shown.items()}
+        given, present = self.splice({**seen, **batch.perceived}, batch.prompt)
         states = self.lm.predict(given, present, batch.said)
         target = batch.said.ids[batch.said.mask]
         loss = next_token_of(states, target, self.lm.logits, weights=tuple(self.lm.parameters()))
@@ -160,6 +160,10 @@ class SplicedLM(nn.Module):
 
     def perceive(self, sense: str, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
         return self._sense(self.perceivers.get(sense, sense)).see(media)
+
+    def encoder(self, sense: str) -> nn.Module:
+        """What turns a frame into states."""
+        return self._sense(self.perceivers.get(sense, sense)).encoder
 
     def listen(self, perceived: Perceived, prompt: Prompt) -> tuple[Float[Tensor, "b n d"], Teller]:
         given, present = self.splice(perceived, prompt)

@@ -195,6 +195,13 @@ class Adapts(Protocol):
 
 
 @runtime_checkable
+class Watches(Protocol):
+    """Data that depends on the model it is for: what a frozen part of it makes of them, say."""
+
+    def watch(self, model: Any) -> None: ...
+
+
+@runtime_checkable
 class Truncates(Protocol):
     """May be told to cut off texts that are longer than it reads."""
 

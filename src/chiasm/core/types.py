@@ -1,7 +1,7 @@
 """The few values that cross every floor: what a batch is, what a loss is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import torch
@@ -216,16 +216,20 @@ Perceived = Mapping[str, Float[Tensor, "_ _ _ _"] | Sequence[Float[Tensor, "_ _ 
 class Instructed:
     """What is shown, by sense and in the order of its places, a prompt a row, and what should be said to it.
 
-    Everything shown is a few frames long: a picture is one, a video several.
+    Everything shown is a few frames long: a picture is one, a video several. What was `perceived` before comes as
+    the states of its frames.
     """
 
     shown: Mapping[str, Float[Tensor, "_ _ ..."]]
     prompt: Prompt
     said: Text
+    perceived: Mapping[str, Float[Tensor, "_ _ _ _"]] = field(default_factory=dict[str, Tensor])
 
     def __len__(self) -> int:
         return len(self.prompt)
 
     def to(self, device: torch.device | str) -> "Instructed":
-        shown = {sense: media.to(device) for sense, media in self.shown.items()}
-        return Instructed(shown, self.prompt.to(device), self.said.to(device))
+        shown, perceived = (
+            {sense: one.to(device) for sense, one in each.items()} for each in (self.shown, self.perceived)
+        )
+        return Instructed(shown, self.prompt.to(device), self.said.to(device), perceived)

@@ -16,9 +16,10 @@ from random import Random
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chiasm.core import ranks
+from chiasm.core.ability import Watches
 from chiasm.core.errors import MediaError
 from chiasm.data.augment import Augment
 from chiasm.data.batches import CAPTIONS, Batch, Form, Varies
@@ -159,6 +160,11 @@ class PairLoader:
         batch, self._passed = made.result()
         self._next = self._maker.submit(self._make, self._passed)
         return batch
+
+    def watch(self, model: nn.Module) -> None:
+        """Show pairs as this model sees them, if they are shown as any does."""
+        if isinstance(self.shows, Watches):
+            self.shows.watch(model)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands after the batches that were taken."""

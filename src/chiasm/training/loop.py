@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from chiasm.core import ranks
+from chiasm.core.ability import Watches
 from chiasm.core.errors import unknown
 from chiasm.core.files import write_atomic, writing
 from chiasm.core.types import Losses
@@ -74,6 +75,8 @@ class _Loop:
         if self.writes:
             self.lines = _Lines(folder, keep=self.position.metrics)
         set_mode(model)
+        if isinstance(self.data, Watches):
+            self.data.watch(model)
 
     def step(self, step: int) -> Step:
         """Learn from one step's batches; validate and save when it is time."""
