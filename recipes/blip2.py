@@ -76,7 +76,7 @@ class Options:
     """Steps of each run; `tune` is for what comes after `generate`, or in its place."""
     words: int = 800
     align: int = 800
-    generate: int = 800
+    generate: int = 400
     tune: int = 300
     batch: int = 64
     lr: float = 1.5e-3
