@@ -12,7 +12,7 @@ it stopped; several processes may take a seed each (`--seeds 0`, `--seeds 1`).
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,12 @@ from chiasm.core.stage import Stage
 from chiasm.core.types import Pixels
 from chiasm.data.batches import CAPTIONS, Form
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
-from chiasm.data.instructions import Instructions, Texts
+from chiasm.data.instructions import Continuations, Halves, Instructions, Texts, Whole
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.prompts import Prompter
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.compose import Chain
+from chiasm.data.sources.compose import Chain, Drawn, drawn
 from chiasm.data.sources.grammar import parse, say
 from chiasm.data.sources.tasks import WorldQuestions
 from chiasm.data.sources.world import WorldPairs, single
@@ -52,8 +52,8 @@ POINTS = 6  # of a learning curve
 SHORT = 10  # texts, and pictures, that matching orders
 SEE_BATCH = 128  # texts that differ in the shape alone are rare
 WORLD = replace(single(), phrasings=4)
+WHOLE = Whole()
 FACTS = ("size", "colour", "shape", "place")
-BRIDGE = blip2.BRIDGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +92,24 @@ class Second:
     after: str = ""
     shuffled: bool = False
     longer: bool = False  # as many steps as both stages
-    speaks: str = "words"  # which language model
+    speaks: str = "words"  # to which language model
 
 
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """A language model: its kind, which texts it reads, and what a caption begins with that it goes on with."""
+
+    told: Callable[[], SplicedLM.Config] = blip2.tiny
+    reads: str = "again"
+    parts: Whole | Halves = WHOLE
+    opening: str = ""
+
+
+SPEAKERS = {
+    "words": Speaker(),
+    "words-once": Speaker(reads="once"),
+    "words-halves": Speaker(told=blip2.tiny_t5, parts=Halves(), opening="a"),
+}
 FIRST = {
     "all three losses": First(),
     "without generation": First(without=("generate",)),
@@ -107,32 +122,16 @@ SECOND = {
     "without it, for as many steps as both stages": Second(longer=True),
     "after a first stage without generation": Second(after="without generation"),
     "after the first stage, speaking to who read nothing twice": Second(after="all three losses", speaks="words-once"),
+    "encoder-decoder, after the first stage": Second(after="all three losses", speaks="words-halves"),
+    "encoder-decoder, without the first stage": Second(speaks="words-halves"),
 }
 ASKED = ("after the first stage", "without the first stage")  # who is taught to answer, too
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Pairs in memory: all models learn from the same pictures."""
-
-    pairs: tuple[Pair, ...]
-    fingerprint: str
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Pair:
-        return self.pairs[index]
-
-    def shuffled(self) -> "Drawn":
-        """Every text with the picture of another one."""
-        pictures = chance("shuffled", self.fingerprint).sample([pair.image for pair in self.pairs], len(self))
-        pairs = (replace(pair, image=image) for pair, image in zip(self.pairs, pictures, strict=True))
-        return Drawn(tuple(pairs), f"shuffled {self.fingerprint}")
-
-    def each(self, change: Callable[[int, Pair], Pair], name: str) -> "Drawn":
-        """The same pictures, of which something else is told."""
-        return Drawn(tuple(change(row, pair) for row, pair in enumerate(self.pairs)), f"{name} {self.fingerprint}")
+def shuffled(pairs: Drawn) -> Drawn:
+    """Every text with the picture of another one."""
+    pictures = chance("shuffled", pairs.fingerprint).sample([pair.image for pair in pairs.pairs], len(pairs))
+    return pairs.each(lambda row, pair: replace(pair, image=pictures[row]), "shuffled")
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ class Lesson:
     def drawn(self, split: str, count: int) -> tuple[Drawn, Drawn]:
         """Captions, and questions about the same pictures."""
         world = WorldPairs(WORLD, seed=self.seed, count=count, split=split)
-        captions = Drawn(tuple(world[row] for row in range(count)), world.fingerprint)
+        captions = drawn(world)
         asked = WorldQuestions(world, kinds=("attribute",))
         return captions, captions.each(lambda row, _: asked[row], "asked")
 
@@ -175,16 +174,15 @@ class Lesson:
             return replace(pair, text=f"{pair.text} {say(pair.tags['facts'], words)}")
 
         once = captions, captions.each(answered, "answered")
-        return {"words-once": Chain(*once), "words": Chain(*once, captions.each(again, "again"))}
+        return {"once": Chain(*once), "again": Chain(*once, captions.each(again, "again"))}
 
     @cached_property
     def words(self) -> Tokenizer:
-        read = self.read["words"]
+        read = self.read["again"]
         return Tokenizer.train((read[row].text for row in range(len(read))), vocab=256)
 
-    @cached_property
-    def told(self) -> SplicedLM.Config:
-        return blip2.tiny().fitted(self.words.vocab, self.words.markers)
+    def told(self, speaker: Speaker) -> SplicedLM.Config:
+        return speaker.told().fitted(self.words.vocab, self.words.markers)
 
     def run(self, name: str, stage: Stage, model: Any, steps: int, source: Source, form: Form) -> Run:
         """One stage of one model."""
@@ -208,8 +206,8 @@ class Lesson:
 
         return replace(run, validate=validate, validate_every=max(1, run.steps // points))
 
-    def prompter(self, *, hinted: bool) -> Prompter:
-        return Prompter(self.words, self.told.wording, {PICTURES: ""}, self.words if hinted else None)
+    def prompter(self, speaker: Speaker) -> Prompter:
+        return Prompter(self.words, self.told(speaker).wording, {PICTURES: ""})
 
     def found(self, model: Predictor) -> dict[str, float]:
         """R@1 in percent, the mean of both directions."""
@@ -229,18 +227,18 @@ class Lesson:
             "re-ranked": 100 * retrieval(ordered[0], right, [1], pictures=ordered[1])["mean@1"],
         }
 
-    def described(self, model: Predictor) -> dict[str, float]:
+    def described(self, opening: str, model: Predictor) -> dict[str, float]:
         """Captions that say what is there, in whatever words, and the facts that are right in them; in percent."""
         pairs = self.tests[0].pairs
-        said = [parse(one.text) for one in model.caption([pair.image for pair in pairs], batch_size=125)]
+        told = model.caption([pair.image for pair in pairs], opening, batch_size=125)
+        said = [parse(f"{opening} {one.text}".strip()) for one in told]
         true = [pair.tags["facts"] for pair in pairs]
-        facts = attributes(said, true)
-        right = {name: 100 * marks.mean().item() for name, marks in facts.items()}
+        right = {name: 100 * marks.mean().item() for name, marks in attributes(said, true).items()}
         return {"captions": _share([ours == theirs for ours, theirs in zip(said, true, strict=True)])} | right
 
-    def spoken(self, model: Predictor) -> dict[str, float]:
+    def spoken(self, opening: str, model: Predictor) -> dict[str, float]:
         """Both, of a model that was never taught to answer."""
-        return self.described(model) | self.answered(model)
+        return self.described(opening, model) | self.answered(model)
 
     def answered(self, model: Predictor) -> dict[str, float]:
         """Questions that get exactly the right answer, in percent."""
@@ -270,9 +268,10 @@ class Taught:
 
     def reads(self, name: str) -> nn.Module:
         """A language model."""
-        lesson, model = self.lesson, LanguageModel.Config(lm=self.lesson.told.lm)
-        stage, steps, form = _stage("words"), lesson.options.words, Texts(lesson.prompter(hinted=False))
-        return train([lesson.run("words", stage, model, steps, lesson.read[name], form)], self.place / name)
+        lesson, speaker = self.lesson, SPEAKERS[name]
+        model, form = LanguageModel.Config(lm=lesson.told(speaker).lm), Texts(lesson.prompter(speaker), speaker.parts)
+        texts, steps = lesson.read[speaker.reads], lesson.options.words
+        return train([lesson.run("words", _stage("words"), model, steps, texts, form)], self.place / name)
 
     def first(self, name: str) -> nn.Module:
         """A first stage."""
@@ -287,15 +286,17 @@ class Taught:
     def second(self, name: str) -> nn.Module:
         """A second stage."""
         lesson, row, stage = self.lesson, SECOND[name], _stage("generate")
-        pairs, reader = lesson.learned[0], self.reads(row.speaks)
+        pairs, reader, speaker = lesson.learned[0], self.reads(row.speaks), SPEAKERS[row.speaks]
         brought = {"lm": Brought(reader, "lm")}
         steps = lesson.options.generate + (lesson.options.align if row.longer else 0)
         if not row.after:
             stage, brought = replace(stage, inherit={}), {**brought, blip2.ENCODER: Brought(self.see, "vision")}
-        form = Instructions(lesson.prompter(hinted=False))
-        run = lesson.run("generate", stage, lesson.told, steps, pairs.shuffled() if row.shuffled else pairs, form)
+        prompter, model = lesson.prompter(speaker), lesson.told(speaker)
+        form = Continuations(prompter) if isinstance(speaker.parts, Halves) else Instructions(prompter)
+        run = lesson.run("generate", stage, model, steps, shuffled(pairs) if row.shuffled else pairs, form)
         run = replace(run, brought=brought, start=self.first(row.after) if row.after else None)
-        model = train([lesson.examined(run, lesson.spoken)], self.place / _plain(name))
+        exam = partial(lesson.spoken, speaker.opening)
+        model = train([lesson.examined(run, exam)], self.place / _plain(name))
         for path, given in ((blip2.ENCODER, self.see.get_submodule("vision")), ("lm", reader.get_submodule("lm"))):
             _same(model.get_submodule(path), given)
         return model
@@ -304,9 +305,10 @@ class Taught:
         """Who learns to answer after a second stage."""
         lesson, after = self.lesson, SECOND[name].after
         model = blip2.asked(blip2.tiny_towers(), blip2.tiny().lm, blip2.tiny().wording)
-        form = Instructions(lesson.prompter(hinted=True), ask=(lesson.told.wording.question,))
+        prompter = replace(lesson.prompter(SPEAKERS["words"]), hints=lesson.words)
+        form = Instructions(prompter, ask=(prompter.wording.question,))
         run = lesson.run("vqa", _stage("vqa"), model, lesson.options.vqa, lesson.learned[1], form)
-        text = {f"{BRIDGE}.qformer.text": Brought(self.first(after), "retriever.qformer.text")} if after else {}
+        text = {f"{blip2.BRIDGE}.qformer.text": Brought(self.first(after), "retriever.qformer.text")} if after else {}
         run = replace(run, brought=text, start=self.second(name))
         return train([lesson.examined(run, lesson.answered)], self.place / f"{_plain(name)}-asked")
 
@@ -369,7 +371,7 @@ def _line(name: str, cells: Iterable[str]) -> str:
 
 
 def _share_of_what_learns(lesson: Lesson) -> tuple[int, int]:
-    model = lesson.told.build()
+    model = lesson.told(SPEAKERS["words"]).build()
     learns = groups(model, _stage("generate"), weight_decay=0.0)
     count = sum(weight.numel() for group in learns for weight in group["params"])
     return count, sum(weight.numel() for weight in model.parameters())

@@ -20,8 +20,8 @@ import chiasm
 from chiasm.core.types import Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
-from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
+from chiasm.data.sources.compose import Drawn, drawn
 from chiasm.data.sources.grammar import Facts, say
 from chiasm.data.sources.world import WorldPairs, single
 from chiasm.data.text import Tokenizer
@@ -68,34 +68,15 @@ class Question:
         return tuple(self.label(facts) for facts in every(*self.tells))
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Pairs in memory: two models learn from the same pictures."""
-
-    pairs: tuple[Pair, ...]
-    fingerprint: str
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Pair:
-        return self.pairs[index]
-
-    def shuffled(self, seed: int) -> "Drawn":
-        """Every picture with the text of another one."""
-        texts = chance("shuffled", seed).sample([pair.text for pair in self.pairs], len(self))
-        pairs = (replace(pair, text=text) for pair, text in zip(self.pairs, texts, strict=True))
-        return Drawn(tuple(pairs), f"shuffled {self.fingerprint}")
-
-
 def every(*fields: str) -> Iterator[Facts]:
     """All combinations of what there is to say in some fields."""
     return (dict(zip(fields, values, strict=True)) for values in product(*(OFFERED[field] for field in fields)))
 
 
-def drawn(source: Source) -> Drawn:
-    """A source's pairs, each drawn once."""
-    return Drawn(tuple(source[row] for row in range(len(source))), source.fingerprint)
+def shuffled(pairs: Drawn, seed: int) -> Drawn:
+    """Every picture with the text of another one."""
+    texts = chance("shuffled", seed).sample([pair.text for pair in pairs.pairs], len(pairs))
+    return pairs.each(lambda row, pair: replace(pair, text=texts[row]), "shuffled")
 
 
 # A thing's label leaves out where it is and how large; a text that leaves it out is unlike all that were
@@ -154,7 +135,7 @@ def measured(options: Options, seed: int) -> dict[str, list[float]]:
     unseen, seen = (drawn(replace(world, split=name, count=options.tests)) for name in ("test-combinations", "test"))
     asked = ((THINGS, unseen), (SCENES, unseen), (SCENES, seen))
     model = trained(options, seed, pairs, name="paired")
-    blind = trained(options, seed, pairs.shuffled(seed), name="shuffled")
+    blind = trained(options, seed, shuffled(pairs, seed), name="shuffled")
     ensemble = "an ensemble of prompts"
     return {
         "the bare label": [right(model, tests, question, ["{}"]) for question, tests in asked],

@@ -135,14 +135,14 @@ def test_what_blip2_reads_and_is_asked() -> None:
     claim = _script("blip2")
     lesson = claim.Lesson(claim.Options(pairs=30, tests=5), 0)
     captions, asked = lesson.learned
-    read = [lesson.read["words"][row].text for row in range(90)]
+    read = [lesson.read["again"][row].text for row in range(90)]
     assert read[:30] == [pair.text for pair in captions.pairs]
     tags = asked[4].tags
     assert read[34] == f"{captions[4].text} question {tags['question']} answer {tags['answers'][0]}"
     begin = captions[7].text
     assert read[67].startswith(f"{begin} ")
     assert claim.parse(read[67].removeprefix(f"{begin} ")) == captions[7].tags["facts"]
-    anew = captions.shuffled()
+    anew = claim.shuffled(captions)
     assert [pair.text for pair in anew.pairs] == [pair.text for pair in captions.pairs]
     assert sum(one.image is other.image for one, other in zip(anew.pairs, captions.pairs, strict=True)) < 10
     assert {id(pair.image) for pair in anew.pairs} == {id(pair.image) for pair in captions.pairs}

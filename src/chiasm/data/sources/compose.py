@@ -3,6 +3,7 @@
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol, runtime_checkable
 
@@ -47,6 +48,29 @@ class Chain:
             for start, ranges in zip(starts, pieces, strict=False)
             for rows in ranges
         ]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pairs in memory, each made once, however many models learn from them."""
+
+    pairs: tuple[Pair, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self.pairs[index]
+
+    def each(self, change: Callable[[int, Pair], Pair], name: str) -> "Drawn":
+        """The same pairs, each changed in a way that has a name."""
+        return Drawn(tuple(change(row, pair) for row, pair in enumerate(self.pairs)), f"{name} {self.fingerprint}")
+
+
+def drawn(source: Source) -> Drawn:
+    """A source's pairs, made now."""
+    return Drawn(tuple(source[row] for row in range(len(source))), source.fingerprint)
 
 
 @runtime_checkable
