@@ -206,23 +206,21 @@ def _spoken(bench: Bench, speech: Speech, queries: QueryRetriever.Config, align:
     read = Texts(plain, Halves() if halves else Whole())
     form = Continuations(plain) if halves else Instructions(plain)
     told, reader = blip2.speaker(queries, lm, wording), {"lm": Brought(speech.reader, "lm")}
-    first = (
-        (bench.run("words", LanguageModel.Config(lm=lm), speech.texts, read, {}),) if speech.reader == "words" else ()
+    reads = bench.run("words", LanguageModel.Config(lm=lm), speech.texts, read, {})
+    stages = (
+        *((reads,) if speech.reader == reads.name else ()),
+        align,
+        bench.run("generate", told, pairs, form, reader),
     )
-    stages = *first, align, bench.run("generate", told, pairs, form, reader)
-    match bench.options.then:
-        case "caption":
-            return *stages, bench.run("caption", told, pairs, Instructions(plain), {})
-        case "vqa":
-            if questions is None:
-                raise ValueError(
-                    "--then vqa learns from questions, but there are none: say where they are, --questions"
-                )
-            hinted = Instructions(replace(plain, hints=words), ask=(wording.question,))
-            text = {f"{blip2.BRIDGE}.{TEXT}": Brought("align", f"retriever.{TEXT}")}
-            return *stages, bench.run("vqa", blip2.asked(queries, lm, wording), questions, hinted, text)
-        case _:
-            return stages
+    if bench.options.then == "caption":
+        return *stages, bench.run("caption", told, pairs, Instructions(plain), {})
+    if bench.options.then != "vqa":
+        return stages
+    if questions is None:
+        raise ValueError("--then vqa learns from questions, but there are none: say where they are, --questions")
+    hinted = Instructions(replace(plain, hints=words), ask=(wording.question,))
+    text = {f"{blip2.BRIDGE}.{TEXT}": Brought("align", f"retriever.{TEXT}")}
+    return *stages, bench.run("vqa", blip2.asked(queries, lm, wording), questions, hinted, text)
 
 
 def _questions(options: Options) -> Source | None:

@@ -1,6 +1,7 @@
 """Mixtures: each part as often as it weighs, to the row; each in epochs of its own; resumed by a number."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice, pairwise
 from math import sqrt
 from pathlib import Path
@@ -14,8 +15,8 @@ from chiasm.data.images import ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.order import order
 from chiasm.data.pairs import Pair
-from chiasm.data.sources import anchored, open_source
-from chiasm.data.sources.compose import Chain, Subset, subset, usable
+from chiasm.data.sources import anchored, compose, open_source
+from chiasm.data.sources.compose import Chain, Drawn, Subset, subset, usable
 from chiasm.data.sources.mix import Mixture
 from chiasm.data.sources.record import Skipped
 from chiasm.data.text import Tokenizer
@@ -201,3 +202,17 @@ def test_what_is_usable_is_kept_and_the_rest_is_named() -> None:
     assert usable(source, lambda _: "") == (source, ())
     with pytest.raises(ValueError, match=r"none of 6 pairs can be used: 6 x dark \(row-0, row-1, row-2, \.\.\.\)"):
         usable(source, lambda _: "dark")
+
+
+def test_what_is_drawn_is_made_once() -> None:
+    source = open_source("world:single?count=3")
+    pairs = compose.drawn(source)
+    assert [pair.text for pair in pairs.pairs] == [source[row].text for row in range(len(source))]
+    assert len(pairs) == 3
+    assert pairs[1].image is pairs[1].image
+    assert source[1].image is not source[1].image
+    numbered = pairs.each(lambda row, pair: replace(pair, text=f"{row} {pair.text}"), "numbered")
+    assert isinstance(numbered, Drawn)
+    assert numbered[2].text == f"2 {source[2].text}"
+    assert numbered[2].image is pairs[2].image
+    assert numbered.fingerprint == f"numbered {source.fingerprint}" == f"numbered {pairs.fingerprint}"
