@@ -65,15 +65,15 @@ def read_clip(found: Found) -> ViT.Config:
     )
 
 
-def read_qformer(found: Found, *, image_dim: int) -> QFormer.Config:
-    """The Q-Former, with words if there are any."""
-    below, words = "Qformer.bert.encoder.layer.", "Qformer.bert.embeddings.word_embeddings.weight"
-    depth, (_, queries, dim) = found.count(below), found.shape("query_tokens")
+def read_qformer(found: Found, *, image_dim: int, theirs: str = "") -> QFormer.Config:
+    """The Q-Former, with words if there are any, where their names begin with `theirs`."""
+    below = f"{theirs}Qformer.bert.encoder.layer."
+    words, places = (f"{theirs}Qformer.bert.embeddings.{part}_embeddings.weight" for part in ("word", "position"))
+    depth, (_, queries, dim) = found.count(below), found.shape(f"{theirs}query_tokens")
     reads = tuple(i for i in range(depth) if f"{below}{i}.crossattention.self.key.weight" in found.shapes)
     text = None
     if words in found.shapes:
-        longest, _ = found.shape("Qformer.bert.embeddings.position_embeddings.weight")
-        text = Words(vocab=found.shape(words)[0], max_len=longest)
+        text = Words(vocab=found.shape(words)[0], max_len=found.shape(places)[0])
     return QFormer.Config(
         image_dim=image_dim, text=text, queries=queries, dim=dim, depth=depth, heads=dim // HEAD, reads=reads
     )
@@ -81,11 +81,15 @@ def read_qformer(found: Found, *, image_dim: int) -> QFormer.Config:
 
 def sees(tower: Dialect, *, vision: str, norm: str, looks: str) -> Dialect:
     """The tower, its norm, and what the queries need of the Q-Former, which `looks`: what each is called here."""
+    return (*mount(tower, theirs="visual_encoder.", ours=f"{vision}."), *asks(norm=norm, looks=looks))
+
+
+def asks(*, norm: str, looks: str, theirs: str = "", normed: str = "ln_vision") -> Dialect:
+    """All of that but the tower, where their names begin with `theirs` and their norm is `normed`."""
     return (
-        *mount(tower, theirs="visual_encoder.", ours=f"{vision}."),
-        Rename("ln_vision", norm),
-        Rename("query_tokens", f"{looks}.queries"),
-        *mount(qformer.LAVIS, theirs="Qformer.bert.", ours=f"{looks}."),
+        Rename(normed, norm),
+        Rename(f"{theirs}query_tokens", f"{looks}.queries"),
+        *mount(qformer.LAVIS, theirs=f"{theirs}Qformer.bert.", ours=f"{looks}."),
     )
 
 

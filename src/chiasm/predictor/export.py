@@ -112,8 +112,10 @@ def _require_same(config: Any, layout: Layout, written: Found) -> None:
 def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """All that a config says of what a model does, by path."""
     for name, value in said.items():
-        if isinstance(value, Mapping):
-            yield from _facts(value, f"{above}{name}.")
+        several = enumerate(value) if isinstance(value, list) else ()
+        parts = {f"{name}.{i}": part for i, part in several if isinstance(part, Mapping)} or {name: value}
+        if any(isinstance(part, Mapping) for part in parts.values()):
+            yield from (fact for path, part in parts.items() for fact in _facts(part, f"{above}{path}."))
         elif name not in LEARNING:
             yield above + name, value
 

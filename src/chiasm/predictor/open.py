@@ -16,7 +16,7 @@ from chiasm.data.images import Resize
 from chiasm.data.text import Tokenizer, beside
 from chiasm.predictor.catalogue import catalogue, config_of, systems
 from chiasm.predictor.parts import markers_of, pixels_of, vocab_of
-from chiasm.predictor.published import read_published
+from chiasm.predictor.published import completed, read_published
 from chiasm.predictor.verbs import Predictor
 from chiasm.predictor.words import usual_tokenizer
 from chiasm.weights.folder import HINTS, ModelCard, is_ours, last_finished, load_model, skeleton
@@ -52,6 +52,7 @@ def load(
     token: str | None = None,
     offline: bool = False,
     itm_token: Literal["enc", "cls"] = "enc",
+    base: str | Path | None = None,
 ) -> Predictor:
     """A model by its name on the hub, or from the disk: a folder or file of others, or a run folder of ours.
 
@@ -60,18 +61,20 @@ def load(
     last bit, which is slower. `tokenizer` is a path or a name on the hub; where none lies beside the
     weights either, that of their family is fetched at the first text. `revision`, `token` and `offline`
     are for the hub. `itm_token` opens a text that is read beside a picture: [ENC] as BLIP was trained, or
-    [CLS] as `transformers` leaves it.
+    [CLS] as `transformers` leaves it. `base` is the rest of a model of which LAVIS saved only what was trained.
     """
     for name, asked, known in (("preprocess", preprocess, METHODS), ("itm_token", itm_token, ITM_TOKENS)):
         if asked not in known:
             raise unknown(name, asked, known)
     place = device_of(device)
-    path = located(source, revision=revision, token=token, offline=offline)
+    path = located(source if base is None else base, revision=revision, token=token, offline=offline)
     if is_ours(path):
         module, card = load_model(path, device=place, dtype=dtype)
     else:
         module, card = read_published(path, dtype)
         module = module.to(device=place, dtype=dtype)
+    if base is not None:
+        module, card = completed(module, card, Path(source))
     if itm_token == "cls":
         module, card = _opened_by_cls(module, card)
     home = path if path.is_dir() else path.parent

@@ -1,21 +1,25 @@
 """Models that others published: recognised by config and names, and read into our graphs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from chiasm.archetypes.spliced import SplicedLM
 from chiasm.core.dialect import Found, Layout
 from chiasm.core.system import Config, System
 from chiasm.core.types import Pixels
+from chiasm.layouts.spliced_hf import BRIDGE, bridge
+from chiasm.layouts.spliced_lavis import EPS, trained
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import read_eyes
 from chiasm.predictor.parts import pixels_of
 from chiasm.weights.folder import ModelCard, skeleton
 from chiasm.weights.foreign import read_foreign
-from chiasm.weights.state import assign
+from chiasm.weights.state import assign, state
 from chiasm.weights.translate import translate
 
 
@@ -29,6 +33,21 @@ def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Mod
     pixels = _pixels(layout, foreign.found, path, pixels_of(config, system.fit))
     card = ModelCard(system=name, preset=_preset(system, config), config=config, pixels=pixels)
     return _even(module).eval(), card
+
+
+def completed(module: nn.Module, card: ModelCard, path: Path) -> tuple[nn.Module, ModelCard]:
+    """The same model with what a file of LAVIS's has instead: all that was trained, and nothing that was frozen."""
+    config = card.config
+    if not isinstance(config, SplicedLM.Config) or (found := bridge(config)) is None:
+        raise ValueError(f"{card.system}/{card.preset} has no connector that {path} could be: BLIP-2's kin have one")
+    (sense,), (_, connector) = config.senses, found
+    config = replace(config, senses=(replace(sense, connector=replace(connector, eps=EPS)),))
+    frozen = {name: value for name, value in state(module).items() if not name.startswith(f"{BRIDGE}.")}
+    like = next(iter(frozen.values()))
+    new = translate(read_foreign(path).tensors, trained(config), source=path)
+    again = skeleton(config)
+    assign(again, frozen | {name: value.to(like) for name, value in new.items()}, source=path)
+    return again.eval(), replace(card, config=config)
 
 
 def recognise(found: Found, source: Path) -> tuple[str, System, Layout]:

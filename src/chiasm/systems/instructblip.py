@@ -49,7 +49,7 @@ def static(cfg: SplicedLM.Config) -> SplicedLM.Config:
 BRIDGE = f"senses.{PICTURES}.connector"
 SYSTEM = System(
     paper="arXiv:2305.06500",
-    layouts=(spliced_hf.INSTRUCTBLIP, *spliced_lavis.INSTRUCTBLIP),
+    layouts=(spliced_hf.INSTRUCTBLIP, spliced_lavis.INSTRUCTBLIP),
     vocabulary=blip2_lavis.WORDS,
     presets={
         "tiny": lambda: tiny(decoders.tiny(256), TINY),
