@@ -112,10 +112,10 @@ def _require_same(config: Any, layout: Layout, written: Found) -> None:
 def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """All that a config says of what a model does, by path."""
     for name, value in said.items():
-        several = enumerate(value) if isinstance(value, list) else ()
-        parts = {f"{name}.{i}": part for i, part in several if isinstance(part, Mapping)} or {name: value}
+        parts = dict(enumerate(value)) if isinstance(value, list) else {"": value}
         if any(isinstance(part, Mapping) for part in parts.values()):
-            yield from (fact for path, part in parts.items() for fact in _facts(part, f"{above}{path}."))
+            for place, part in parts.items():
+                yield from _facts(part, f"{above}{name}{place}.")
         elif name not in LEARNING:
             yield above + name, value
 

@@ -1,0 +1,179 @@
+"""Folders of BLIP-2 and InstructBLIP with their tokenizers: captions, answers and talks as `transformers` has them."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    InstructBlipConfig,
+    InstructBlipForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
+
+import chiasm
+from chiasm.cli.main import main
+from chiasm.data.text import Tokenizer
+from chiasm.predictor.verbs import Predictor
+from tests import vocabularies
+
+VISION = {
+    "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,
+    "patch_size": 8,
+}  # fmt: skip
+QFORMER = {
+    "vocab_size": 40, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "max_position_embeddings": 40, "encoder_hidden_size": 22,
+}  # fmt: skip
+VOCAB, IMAGE, QUERIES = 384, 381, 3  # more rows than words
+OPT = {
+    "model_type": "opt", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6,
+    "ffn_dim": 40, "word_embed_proj_dim": 24, "bos_token_id": 2, "eos_token_id": 50, "pad_token_id": 1,
+}  # fmt: skip
+LLAMA = {  # its config names another token than the tokenizer, and the tokenizer is right
+    "model_type": "llama", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6,
+    "intermediate_size": 44, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+T5 = {
+    "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 2, "num_heads": 3,
+    "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0,
+}  # fmt: skip
+BLIP2 = (Blip2Config, Blip2ForConditionalGeneration)
+INSTRUCTBLIP = (InstructBlipConfig, InstructBlipForConditionalGeneration)
+MADE: dict[str, Any] = {
+    "blip2-opt": (*BLIP2, OPT, vocabularies.opt),
+    "instructblip-llama": (*INSTRUCTBLIP, LLAMA, vocabularies.llama),
+    "instructblip-t5": (*INSTRUCTBLIP, T5, vocabularies.t5),
+}
+PROMPTS = ["a photo of", "", "Question: what is the colour of the circle? Answer:"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Theirs, a folder of it, and ours of that."""
+
+    theirs: Any
+    folder: Path
+    ours: Predictor
+
+    def says(self, prompt: str, picture: Any, **how: Any) -> str:
+        """What theirs says to one prompt."""
+        words = PreTrainedTokenizerFast(tokenizer_file=str(self.folder / "tokenizer.json"))
+        hints = {}
+        if isinstance(self.theirs, InstructBlipForConditionalGeneration):
+            bert = PreTrainedTokenizerFast(tokenizer_file=str(self.folder / "qformer_tokenizer" / "tokenizer.json"))
+            hints = {"qformer_input_ids": torch.tensor([bert(prompt)["input_ids"]])}
+        asked = torch.tensor([[IMAGE] * QUERIES + words(prompt)["input_ids"]])
+        given = {"pixel_values": self.ours.processor([picture]), "input_ids": asked, **hints}
+        (said,) = self.theirs.generate(**given, do_sample=False, **how)
+        encodes = self.theirs.language_model.config.is_encoder_decoder
+        return words.decode(said if encodes else said[asked.shape[1] :], skip_special_tokens=True).strip()
+
+
+@cache
+def made(name: str) -> Any:
+    torch.manual_seed(3)
+    kind, model, text, _ = MADE[name]
+    about = {"vision_config": VISION, "qformer_config": QFORMER, "text_config": text}
+    theirs = model(kind(**about, num_query_tokens=QUERIES, image_token_index=IMAGE)).eval()
+    with torch.no_grad():
+        for weight in theirs.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    return theirs
+
+
+@pytest.fixture(scope="module", params=MADE)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder, theirs = tmp_path_factory.mktemp("theirs"), made(request.param)
+    theirs.save_pretrained(folder)
+    MADE[request.param][3](folder)
+    if request.param.startswith("instruct"):
+        vocabularies.bert(folder / "qformer_tokenizer")
+    return Pair(theirs, folder, chiasm.load(folder, device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (20, 20 + i, 3), dtype=np.uint8) for i in range(3)]
+
+
+def test_captions_are_those_of_transformers(pair: Pair, pictures: list[Any]) -> None:
+    for strategy, beams in (("greedy", 1), ("beam", 3)):
+        said = pair.ours.caption(pictures, PROMPTS, strategy=strategy, num_beams=beams, max_new_tokens=6)
+        theirs = [
+            pair.says(prompt, picture, max_new_tokens=6, num_beams=beams)
+            for prompt, picture in zip(PROMPTS, pictures, strict=True)
+        ]
+        assert [one.text for one in said] == theirs
+        assert len({*theirs}) > 1
+
+
+def test_answers_and_talks_are_in_the_words_of_the_family(pair: Pair, pictures: list[Any]) -> None:
+    asked = "Question: {} Answer:" if pair.ours.system == "blip2" else "Question: {} Short answer:"
+    question = "what is the colour?"
+    free = pair.ours.answer(pictures[0], question, max_new_tokens=5)
+    assert free.text == pair.says(asked.format(question), pictures[0], max_new_tokens=5)
+    turn = "Question: {} Answer:" if pair.ours.system == "blip2" else "{}"
+    content = [{"type": "image", "image": pictures[1]}, {"type": "text", "text": question}]
+    told = pair.ours.chat([{"role": "user", "content": content}], max_new_tokens=5)
+    if pair.ours.system == "blip2":  # a hint of InstructBLIP's is what is asked, in either case
+        assert told.text == pair.says(turn.format(question), pictures[1], max_new_tokens=5)
+    chosen = pair.ours.answer(pictures, question, ["blue", "a red star", "no"])
+    assert {answer.text for answer in chosen} <= {"blue", "a red star", "no"}
+    assert all(answer.candidates.scores == tuple(sorted(answer.candidates.scores)[::-1]) for answer in chosen)
+
+
+def test_what_is_written_reads_with_its_tokenizers(pair: Pair, pictures: list[Any], tmp_path: Path) -> None:
+    said = pair.ours.caption(pictures, PROMPTS, max_new_tokens=6)
+    for form in ("hf", "chiasm"):
+        again = chiasm.load(chiasm.export(pair.ours, tmp_path / form, format=form), device="cpu")
+        assert again.caption(pictures, PROMPTS, max_new_tokens=6) == said
+        assert (again.hints is None) == (pair.ours.system == "blip2")
+    kept = chiasm.load(pair.folder, device="cpu", tokenizer=tmp_path / "hf")
+    assert kept.caption(pictures[0], "a photo of", max_new_tokens=6).text == said[0].text
+    half = chiasm.load(pair.folder, device="cpu", dtype=torch.bfloat16)
+    assert half.caption(pictures, PROMPTS, strategy="beam", max_new_tokens=6)[0].text
+    assert half.answer(pictures[0], "what is it?", ["blue", "no"]).text in {"blue", "no"}
+
+
+def test_what_transformers_tokenizer_puts_first_is_what_the_model_reads_first(tmp_path: Path) -> None:
+    """Trap 16: Vicuna's begins with </s>; a config may still say <s>."""
+    made("instructblip-llama").save_pretrained(tmp_path)
+    vocabularies.llama(tmp_path)
+    assert chiasm.load(tmp_path, device="cpu").config.wording.start == 2
+    (tmp_path / "tokenizer.json").unlink()
+    bare = chiasm.load(tmp_path, device="cpu")
+    assert bare.config.wording.start == 1
+    with pytest.raises(ValueError, match=r"brings no tokenizer: give it one .* has 30523 words and the model 384"):
+        bare.caption(np.zeros((9, 9, 3), dtype=np.uint8))
+
+
+def test_q_formers_need_words_of_their_own(tmp_path: Path) -> None:
+    made("instructblip-llama").save_pretrained(tmp_path)
+    vocabularies.llama(tmp_path)
+    with pytest.raises(ValueError, match=r"has 30523 words and the model 40"):
+        chiasm.load(tmp_path, device="cpu").caption(np.zeros((9, 9, 3), dtype=np.uint8))
+
+
+def test_a_published_size_takes_its_own_tokenizer_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the tokenizer has 320 words, and the language model knows 256"):
+        chiasm.create("blip2/tiny", tokenizer=vocabularies.opt(tmp_path))
+    with pytest.raises(ValueError, match="ALBEF and BLIP need one of BERT's"):
+        chiasm.create("blip/tiny", tokenizer=Tokenizer.load(tmp_path))
+
+
+def test_commands_take_such_a_folder(
+    pair: Pair, pictures: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "one.png"
+    Image.fromarray(pictures[0]).save(picture)
+    assert main(["caption", str(pair.folder), str(picture), "--prompt", "a photo of", "--max-new-tokens", "6"]) == 0
+    assert capsys.readouterr().out.strip() == pair.says("a photo of", pictures[0], max_new_tokens=6)
+    assert main(["convert", str(pair.folder), str(tmp_path / "out"), "--format", "chiasm"]) == 0
