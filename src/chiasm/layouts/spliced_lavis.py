@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from chiasm.archetypes.spliced import SplicedLM, seeing
+from chiasm.archetypes.spliced import Sense, SplicedLM, seeing
 from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
 from chiasm.core.types import Wording
 from chiasm.layouts import languages
 from chiasm.layouts.blip2_lavis import asks, fits_clip, fits_eva, read_clip, read_eva, read_qformer
-from chiasm.layouts.spliced_hf import BRIDGE, ENCODER, bridge, told, untold
+from chiasm.layouts.spliced_hf import ENCODER, bridge, told, untold
 from chiasm.layouts.wordings import INSTRUCTED_T5, OPT, T5, VICUNA
 from chiasm.nn import decoders
 from chiasm.nn.connector import QFormerConnector
@@ -79,13 +79,14 @@ def read_t5(found: Found, below: str) -> EncDecLM.Config:
     )
 
 
-def trained(cfg: SplicedLM.Config) -> Dialect:
-    """What a file of LAVIS's own calls the tensors of the connector."""
-    words = qformer.LAVIS_TEXT if told(cfg) else ()
+def trained(sense: Sense.Config, lm: LanguageConfig, *, theirs: str = "", normed: str = "ln_vision") -> Dialect:
+    """What a file of LAVIS's own calls the tensors of a connector, where their names begin with `theirs`."""
+    ours = f"senses.{sense.name}.connector."
+    words = qformer.LAVIS_TEXT if sense.connector.hinted else ()
     return (
-        *asks(norm=f"{BRIDGE}.norm", looks=f"{BRIDGE}.qformer"),
-        *mount(words, theirs="Qformer.bert.", ours=f"{BRIDGE}.qformer."),
-        Rename(f"{_name(cfg.lm)}_proj", f"{BRIDGE}.project"),
+        *asks(norm=f"{ours}norm", looks=f"{ours}qformer", theirs=theirs, normed=normed),
+        *mount(words, theirs=f"{theirs}Qformer.bert.", ours=f"{ours}qformer."),
+        Rename(f"{theirs}{_name(lm)}_proj", f"{ours}project"),
     )
 
 
@@ -112,7 +113,7 @@ def _rules(cfg: SplicedLM.Config) -> Dialect:
     tower = eva.LAVIS if found is not None and isinstance(found[0].stem, PatchStem) else clip.BARE
     return (
         *mount(tower, theirs="visual_encoder.", ours=f"{ENCODER}."),
-        *trained(cfg),
+        *trained(cfg.senses[0], cfg.lm),
         *languages.rules(cfg.lm, theirs=f"{_name(cfg.lm)}_model.", ours="lm."),
     )
 

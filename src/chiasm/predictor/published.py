@@ -1,19 +1,19 @@
 """Models that others published: recognised by config and names, and read into our graphs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from chiasm.archetypes.spliced import SplicedLM
+from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM
 from chiasm.core.dialect import Found, Layout
+from chiasm.core.errors import unknown
 from chiasm.core.system import Config, System
 from chiasm.core.types import Pixels
-from chiasm.layouts.spliced_hf import BRIDGE, bridge
-from chiasm.layouts.spliced_lavis import EPS, trained
+from chiasm.layouts import spliced_lavis, xinstructblip_lavis
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import read_eyes
 from chiasm.predictor.parts import pixels_of
@@ -37,17 +37,35 @@ def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Mod
 
 def completed(module: nn.Module, card: ModelCard, path: Path) -> tuple[nn.Module, ModelCard]:
     """The same model with what a file of LAVIS's has instead: all that was trained, and nothing that was frozen."""
-    config = card.config
-    if not isinstance(config, SplicedLM.Config) or (found := bridge(config)) is None:
-        raise ValueError(f"{card.system}/{card.preset} has no connector that {path} could be: BLIP-2's kin have one")
-    (sense,), (_, connector) = config.senses, found
-    config = replace(config, senses=(replace(sense, connector=replace(connector, eps=EPS)),))
-    frozen = {name: value for name, value in state(module).items() if not name.startswith(f"{BRIDGE}.")}
-    like = next(iter(frozen.values()))
-    new = translate(read_foreign(path).tensors, trained(config), source=path)
-    again = skeleton(config)
-    assign(again, frozen | {name: value.to(like) for name, value in new.items()}, source=path)
-    return again.eval(), replace(card, config=config)
+    foreign, config = read_foreign(path), card.config
+    if not isinstance(config, SplicedLM.Config):
+        raise ValueError(f"{card.system}/{card.preset} has no connector that {path} could be: BLIP-2's kin have")
+    several, own = xinstructblip_lavis.senses(foreign.found), {sense.name: sense for sense in config.senses}
+    names = several or (PICTURES,)
+    if strange := {*names} - own.keys():
+        raise unknown("sense of this model", min(strange), own)
+    changed = {name: _normed(own[name]) for name in names}
+    config = replace(config, senses=tuple(changed.get(sense.name, sense) for sense in config.senses))
+    rules = xinstructblip_lavis.rules if several else spliced_lavis.trained
+    table = [rule for sense in changed.values() for rule in rules(sense, config.lm)]
+    return _with(module, replace(card, config=config), translate(foreign.tensors, table, source=path), [*changed], path)
+
+
+def _normed(sense: Sense.Config) -> Sense.Config:
+    """With the eps that LAVIS computes with, whatever the base says."""
+    return replace(sense, connector=replace(sense.connector, eps=spliced_lavis.EPS))
+
+
+def _with(
+    module: nn.Module, card: ModelCard, new: Mapping[str, Tensor], senses: Sequence[str], path: Path
+) -> tuple[nn.Module, ModelCard]:
+    """The model of that card: `new` are the connectors of these senses, and all else is the module's."""
+    gone = tuple(f"senses.{name}.connector." for name in senses)
+    kept = {name: value for name, value in state(module).items() if not name.startswith(gone)}
+    like = next(iter(kept.values()))
+    again = skeleton(card.config)
+    assign(again, kept | {name: value.to(like) for name, value in new.items()}, source=path)
+    return again.eval(), card
 
 
 def recognise(found: Found, source: Path) -> tuple[str, System, Layout]:
