@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import vocabularies
 from transformers import PreTrainedTokenizerFast
 
 from chiasm.data.text import Tokenizer
-from tests import vocabularies
 
 SAID = ["a photo of", "Question: what is naïve? Answer:", "", "blue", " two  cats\n", "日本"]
 AROUND = {vocabularies.opt: (2, None), vocabularies.llama: (2, None), vocabularies.t5: (None, 1)}

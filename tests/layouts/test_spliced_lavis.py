@@ -1,4 +1,4 @@
-"""BLIP-2 and InstructBLIP with a language model in LAVIS's files: told from shapes, and the numbers of `transformers`."""
+"""BLIP-2 and InstructBLIP with a language model in LAVIS's files: told from shapes, whole or over a base."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +63,8 @@ READS = {
     "Qformer.bert.encoder.layer.0.output.LayerNorm.bias",
 }  # fmt: skip
 LANGUAGE = {
-    "opt": "opt_model.model.decoder.layers.1.self_attn.out_proj.bias", "llm": "llm_model.model.layers.1.mlp.gate_proj.weight",
+    "opt": "opt_model.model.decoder.layers.1.self_attn.out_proj.bias",
+    "llm": "llm_model.model.layers.1.mlp.gate_proj.weight",
     "t5": "t5_model.decoder.block.0.layer.1.EncDecAttention.q.weight",
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests import vocabularies
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
@@ -21,7 +22,6 @@ import chiasm
 from chiasm.cli.main import main
 from chiasm.data.text import Tokenizer
 from chiasm.predictor.verbs import Predictor
-from tests import vocabularies
 
 VISION = {
     "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,

@@ -136,8 +136,8 @@ class Tokenizer:
     def _framed(self) -> tuple[int, int]:
         if self._frame is None:
             raise ValueError(
-                f"the tokenizer lacks {', '.join(self._lacking())}, and {bytepairs.START} and {bytepairs.END}: what reads "
-                "texts beside pictures needs BERT's or CLIP's; language models that are shown pictures take any"
+                f"the tokenizer lacks {', '.join(self._lacking())}, and {bytepairs.START} and {bytepairs.END}: what "
+                "reads texts beside pictures needs BERT's or CLIP's; language models that are shown pictures take any"
             )
         return self._frame
 

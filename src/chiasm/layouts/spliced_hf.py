@@ -1,5 +1,6 @@
-"""Language models that are shown pictures, as `transformers` has them: BLIP-2 (arXiv:2301.12597) and InstructBLIP
-(arXiv:2305.06500), `...ForConditionalGeneration`.
+"""Language models that are shown pictures, as `transformers` has them: BLIP-2 and InstructBLIP.
+
+These are `Blip2ForConditionalGeneration` (arXiv:2301.12597) and `InstructBlipForConditionalGeneration` (2305.06500).
 
     vision_model ─ post_layernorm ─ query_tokens, qformer ─ language_projection ─ language_model
 
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM, seeing
-from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
+from chiasm.core.dialect import Dialect, Found, Layout, Rename
 from chiasm.core.types import Wording
 from chiasm.layouts import languages
 from chiasm.layouts.blip2_hf import (

@@ -4,9 +4,9 @@
                                                          t5_proj ── t5_model
                                                          llm_proj ─ llm_model      Vicuna
 
-Shapes say what such a file is. What they cannot say is what was published: 32 heads in OPT, heads of 128 in LLaMA and of
-64 in T5, whose activation LAVIS takes for the exact GELU. LAVIS's own files hold only what was trained, all between the
-tower and the language model (`trained`): they need a `base`, the same model as others have it.
+Shapes say what such a file is. What they cannot say is what was published: 32 heads in OPT, heads of 128 in LLaMA and
+of 64 in T5, whose activation LAVIS takes for the exact GELU. LAVIS's own files hold only what was trained, all between
+the tower and the language model (`trained`): they need a `base`, the same model as others have it.
 """
 
 from collections.abc import Callable, Mapping
@@ -145,8 +145,8 @@ def _eyes(found: Found) -> ViT.Config:
 
 def _lacks(found: Found, part: str) -> NoReturn:
     raise ValueError(
-        f"a file of LAVIS's with {len(found.shapes)} tensors lacks {part}: it holds what was trained, and LAVIS fetches "
-        "what was frozen elsewhere. Pass base=, the same model as transformers has it, or load it in LAVIS and "
+        f"a file of LAVIS's with {len(found.shapes)} tensors lacks {part}: it holds what was trained, and LAVIS "
+        "fetches what was frozen elsewhere. Pass base=, the same model as transformers has it, or load it in LAVIS and "
         'save all of it, torch.save({"model": model.state_dict()}, "whole.pth")'
     )
 
