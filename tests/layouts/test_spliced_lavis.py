@@ -52,6 +52,7 @@ GRAPHS = {
     "instructblip-llm": _seeing(EVA, TOLD, VICUNA_LM, VICUNA),
     "instructblip-t5": _seeing(EVA, TOLD, T5_LM, INSTRUCTED_T5),
 }
+QUICK = {"blip2-t5", "instructblip-llm"}  # each system and each tower
 # as facts/blip-line.md 3.3 lists them
 TRAINED = {
     "query_tokens", "ln_vision.weight", "Qformer.bert.embeddings.LayerNorm.bias",
@@ -81,7 +82,7 @@ def model_of(name: str) -> Predictor:
     return Predictor(module, card, None)
 
 
-@pytest.fixture(params=GRAPHS)
+@pytest.fixture(params=[each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in GRAPHS])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -1,8 +1,9 @@
-"""What a re-implementer of ALBEF, BLIP and BLIP-2 gets wrong, one by one.
+"""What a re-implementer of ALBEF, BLIP and BLIP-2's line gets wrong, one by one.
 
 The same things against other implementations: [ENC] or [CLS] and eps in `tests/layouts/test_blip_hf.py`, smoothing in
 `tests/decoding/test_ranking.py`, texts without [SEP] in `tests/archetypes/test_fusion.py`; who sees whom in a Q-Former
-in `tests/nn/test_qformer.py`, the nearest query and the mean of queries in `tests/archetypes/test_queries.py`.
+in `tests/nn/test_qformer.py`, the nearest query and the mean of queries in `tests/archetypes/test_queries.py`; T5's
+activation in `tests/layouts/test_spliced_lavis.py`, tokens that no vocabulary has in `tests/data/test_vocabularies.py`.
 """
 
 from typing import Any
@@ -10,10 +11,15 @@ from typing import Any
 import pytest
 import torch
 
+import chiasm
 from chiasm.archetypes.fusion import MaskedFusion
 from chiasm.archetypes.med import MED
-from chiasm.core.types import Text
-from chiasm.systems import albef, blip, blip2
+from chiasm.archetypes.spliced import SplicedLM
+from chiasm.core.types import Prompt, Text
+from chiasm.data.prompts import Prompter
+from chiasm.data.text import Tokenizer
+from chiasm.nn.vit import Bare
+from chiasm.systems import albef, blip, blip2, instructblip
 
 IDS = torch.tensor([[2, 40, 41, 42, 3]])
 TEXT = Text(IDS, torch.ones_like(IDS, dtype=torch.bool))
@@ -90,3 +96,48 @@ def test_blip_2_has_dec_and_no_enc_and_reads_in_every_second_layer() -> None:
 
 def test_blip_2_has_no_twin_and_no_queue() -> None:
     assert not list(blip2.SYSTEM.presets["tiny-aligner"]().build().buffers())
+
+
+@torch.no_grad()
+def test_blip_2_s_tower_ends_before_its_last_block_and_all_of_its_states_are_read() -> None:
+    (sense,) = blip2.SYSTEM.presets["opt-2.7b"]().senses
+    assert (sense.encoder.depth, sense.encoder.end, sense.connector.eps) == (39, Bare(), 1e-5)
+    model = built(SplicedLM, blip2.tiny())
+    seen, read = model.see(torch.randn(1, 3, 32, 32)), list[int]()
+    model.senses["image"].connector.norm.register_forward_hook(lambda _, given, __: read.append(given[0].shape[1]))
+    model.splice({"image": seen[:, None]}, Prompt(Text(torch.tensor([[-1, 2]]), torch.ones(1, 2, dtype=torch.bool))))
+    assert read == [seen.shape[1]] == [model.senses["image"].encoder.position.shape[1]]
+
+
+def test_opt_ends_with_a_new_line_and_vicuna_with_what_it_begins_with() -> None:
+    opt, vicuna = blip2.SYSTEM.presets["opt-2.7b"](), instructblip.SYSTEM.presets["vicuna-7b"]()
+    assert (opt.wording.start, opt.wording.end) == (2, 50_118)
+    assert (vicuna.wording.start, vicuna.wording.end, vicuna.wording.pad) == (2, 2, vicuna.lm.vocab - 1)
+    words = Tokenizer.builtin()
+    prompter = Prompter(words, opt.wording, {"image": ""})
+    said = prompter.said(["a red star"]).ids.tolist()[0]
+    assert said == [*words.ids(["a red star"])[0], 50_118]
+    assert prompter.tokens(prompter.turn(["image"], "a")) == [-1, 2, *words.ids(["a"])[0]], "begun behind the picture"
+
+
+@torch.no_grad()
+def test_instructblip_shows_the_language_model_its_queries_and_not_the_words_beside_them() -> None:
+    """In the order: picture, what begins a text, instruction."""
+    cfg = instructblip.SYSTEM.presets["tiny"]()
+    model, words = built(SplicedLM, cfg), torch.tensor([[-1, 2, 40, 41]])
+    shown = {"image": model.perceive("image", torch.randn(1, 1, 3, 32, 32))}
+    given, _ = model.splice(shown, Prompt(Text(words, torch.ones_like(words, dtype=torch.bool)), TEXT))
+    queries = cfg.senses[0].connector.qformer.queries
+    assert given.shape[1] == queries + 3
+    torch.testing.assert_close(given[:, queries:], model.lm.embed(words[:, 1:]))
+
+
+def test_a_length_penalty_below_zero_is_for_short_answers() -> None:
+    """The papers answer with -1; nothing is penalised here unless somebody asks."""
+    model, picture = chiasm.create("instructblip/tiny", seed=1, device="cpu"), torch.zeros(3, 32, 32)
+    said = [
+        model.answer(picture, "what?", strategy="beam", num_beams=4, max_new_tokens=6, length_penalty=penalty)
+        for penalty in (-9.0, 9.0)
+    ]
+    lengths = [len(model.tokenizer.ids([one.text])[0]) for one in said]
+    assert lengths[0] < lengths[1]

@@ -174,6 +174,7 @@ class Predictor:
         k: int = 128,
         strategy: str = "greedy",
         num_beams: int = 3,
+        length_penalty: float = 1.0,
         max_new_tokens: int = 10,
         batch_size: int = 32,
     ) -> Any:
@@ -187,7 +188,7 @@ class Predictor:
         module = self.module
         if not isinstance(module, (Answers, Judges, Instructs)):
             raise self._unable("answer")
-        chosen = _strategy(strategy, Greedy(), Beam(num_beams))
+        chosen = _strategy(strategy, Greedy(), Beam(num_beams, length_penalty))
         pictures, words = inputs.pictures(images), inputs.texts(questions, what="questions")
         how = Free(chosen, Limits(max_new_tokens)) if candidates is None else Among.of(candidates, k)
         with torch.inference_mode():

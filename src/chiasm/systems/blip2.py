@@ -44,12 +44,17 @@ def tiny_towers() -> QueryRetriever.Config:
 
 def speaker(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """What speaks of what an aligner sees; its Q-Former reads pictures only."""
-    return seeing(cfg.vision, QFormerConnector.Config(qformer=replace(cfg.qformer, text=None)), lm, wording)
+    return seeing(cfg.vision, bridge(cfg, replace(cfg.qformer, text=None)), lm, wording)
 
 
 def asked(cfg: QueryRetriever.Config, lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """The same with a Q-Former that reads the question too."""
-    return seeing(cfg.vision, QFormerConnector.Config(qformer=cfg.qformer), lm, wording)
+    return seeing(cfg.vision, bridge(cfg, cfg.qformer), lm, wording)
+
+
+def bridge(cfg: QueryRetriever.Config, looks: qformer.QFormer.Config) -> QFormerConnector.Config:
+    """That of the first stage, and the norm behind the tower with it."""
+    return QFormerConnector.Config(qformer=looks, eps=cfg.norm.eps)
 
 
 def tiny() -> SplicedLM.Config:

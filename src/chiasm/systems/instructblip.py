@@ -26,7 +26,7 @@ TINY = Wording(start=2, close=None, end=3, pad=0, question="question {} answer")
 def published(lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     """ViT-g at 224 pixels, and 32 queries in BERT-base."""
     vision = eva_g14()
-    return seeing(vision, QFormerConnector.Config(qformer=qformer.base(vision.dim)), lm, wording)
+    return seeing(vision, QFormerConnector.Config(qformer=qformer.base(vision.dim), eps=spliced_lavis.EPS), lm, wording)
 
 
 def tiny(lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
