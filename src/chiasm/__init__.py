@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from chiasm.core.errors import AbilityError, MediaError
     from chiasm.core.results import Answer, Caption, Match, Ranking
     from chiasm.data.clips import Both, Clip
+    from chiasm.data.pairs import Cloud, Sound, Video
     from chiasm.predictor.catalogue import SystemInfo, catalogue
     from chiasm.predictor.export import export
     from chiasm.predictor.open import create, load
@@ -21,11 +22,14 @@ __all__ = [
     "Both",
     "Caption",
     "Clip",
+    "Cloud",
     "Match",
     "MediaError",
     "Predictor",
     "Ranking",
+    "Sound",
     "SystemInfo",
+    "Video",
     "catalogue",
     "create",
     "export",
@@ -38,11 +42,14 @@ _HOMES = {
     "Both": "chiasm.data.clips",
     "Clip": "chiasm.data.clips",
     "Caption": "chiasm.core.results",
+    "Cloud": "chiasm.data.pairs",
     "Match": "chiasm.core.results",
     "MediaError": "chiasm.core.errors",
     "Predictor": "chiasm.predictor.verbs",
     "Ranking": "chiasm.core.results",
+    "Sound": "chiasm.data.pairs",
     "SystemInfo": "chiasm.predictor.catalogue",
+    "Video": "chiasm.data.pairs",
     "catalogue": "chiasm.predictor.catalogue",
     "create": "chiasm.predictor.open",
     "export": "chiasm.predictor.export",

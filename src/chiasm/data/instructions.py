@@ -109,6 +109,18 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """What stands behind a word is said, all up to it is given: answers, of texts that say where they begin."""
+
+    word: str
+
+    def vary(self, words: Sequence[str], _rng: Random) -> tuple[str, str]:
+        """The two parts, for one epoch."""
+        cut = words.index(self.word) + 1 if self.word in words else 0
+        return " ".join(words[:cut]), " ".join(words[cut:])
+
+
+@dataclass(frozen=True)
 class Continuations:
     """A picture, how its text begins, and how it goes on: what language models of two halves learn in BLIP-2."""
 
@@ -134,11 +146,12 @@ class Continuations:
 class Texts:
     """Texts without pictures: what a language model learns before it is shown any.
 
-    A decoder says all of them (`Whole`); what has an encoder too reads how they begin (`Halves`).
+    A decoder says all of them (`Whole`); what has an encoder too reads how they begin (`Halves`), and what is to
+    answer reads all up to the answer (`Behind`).
     """
 
     prompter: Prompter
-    parts: Whole | Halves = Whole()
+    parts: Whole | Halves | Behind = Whole()
     longest: int = 64
 
     def pictures(self, _pair: Pair) -> Sequence[Picture]:

@@ -23,7 +23,7 @@ cues have lost their first blank. It reads a cloud as a single vector, which lea
 from collections.abc import Callable
 from dataclasses import replace
 
-from chiasm.archetypes.spliced import Borrowed, Encodes, Sense, SplicedLM
+from chiasm.archetypes.spliced import PICTURE, Borrowed, Encodes, Sense, SplicedLM
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Frames, Points, Waves, Wording
@@ -33,11 +33,13 @@ from chiasm.nn.connector import LinearConnector, QFormerConnector
 from chiasm.nn.language import LanguageConfig
 from chiasm.nn.points import AllGroups, PointEncoder, SinglePoint
 
+CUES = {"image": "image: ", "video": "video: ", "audio": "audio: ", "points": "3d: "}
 Connect = Callable[[int], QFormerConnector.Config | LinearConnector.Config]
 
 # Vicuna's tokenizer was given </s> for all that begins or ends, and a token for padding, which is one more word
 VICUNA = Wording(start=2, close=None, end=2, pad=32_000, before="USER: ", after="\nASSISTANT:")
-TINY = Wording(start=2, close=None, end=3, pad=0, before="USER: ", after="\nASSISTANT:")
+# without marks, as texts are after cleaning
+TINY = Wording(start=2, close=None, end=3, pad=0, before="user ", after=" assistant")
 
 
 def published(lm: LanguageConfig, end: SinglePoint | AllGroups, connect: Connect | None = None) -> SplicedLM.Config:
@@ -49,8 +51,9 @@ def published(lm: LanguageConfig, end: SinglePoint | AllGroups, connect: Connect
 def tiny(end: SinglePoint | AllGroups, connect: Connect | None = None) -> SplicedLM.Config:
     """Small things, short words, minutes on a CPU."""
     cfg = speaker(decoders.tiny(256), TINY, (vit.tiny(), beats.tiny(), points.tiny(end)), connect or _tiny)
-    small = {"audio": Waves(frames=32), "points": Points(count=512)}
-    return replace(cfg, senses=tuple(replace(one, media=small.get(one.name, one.media)) for one in cfg.senses))
+    media = dict(zip(CUES, (PICTURE, Frames(count=5), Waves(frames=32), Points(count=512)), strict=True))
+    small = (replace(sense, media=media[sense.name], cue=sense.cue.replace(":", "")) for sense in cfg.senses)
+    return replace(cfg, senses=tuple(small))
 
 
 def speaker(
@@ -58,19 +61,17 @@ def speaker(
 ) -> SplicedLM.Config:
     """The four senses, each with a connector of its own; `encoders` are for what is seen, heard and felt."""
     sight, hearing, touch = encoders
-    senses = (
-        Sense.Config(name="image", cue="image: ", encoder=sight, connector=connect(sight.dim)),
-        Sense.Config(
-            name="video",
-            cue="video: ",
-            encoder=Borrowed(sense="image"),
-            connector=connect(sight.dim),
-            media=Frames(count=5),
-        ),
-        Sense.Config(name="audio", cue="audio: ", encoder=hearing, connector=connect(hearing.dim), media=Waves()),
-        Sense.Config(name="points", cue="3d: ", encoder=touch, connector=connect(touch.dim), media=Points()),
+    parts = (
+        (sight, sight.dim, PICTURE),
+        (Borrowed(sense="image"), sight.dim, Frames(count=5)),
+        (hearing, hearing.dim, Waves()),
+        (touch, touch.dim, Points()),
     )
-    return SplicedLM.Config(lm=lm, senses=senses, wording=wording)
+    senses = (
+        Sense.Config(name=name, cue=cue, encoder=encoder, connector=connect(dim), media=media)
+        for (name, cue), (encoder, dim, media) in zip(CUES.items(), parts, strict=True)
+    )
+    return SplicedLM.Config(lm=lm, senses=tuple(senses), wording=wording)
 
 
 def uncued(cfg: SplicedLM.Config) -> SplicedLM.Config:
