@@ -126,6 +126,21 @@ def test_a_hint_changes_what_is_seen_and_padding_does_not(model: SplicedLM, batc
     torch.testing.assert_close(one, wider)
 
 
+def test_things_may_have_as_many_frames_as_they_like(model: SplicedLM, batch: Instructed) -> None:
+    one, other = model.perceive("image", batch.shown["image"])
+    words = text([[-1, 5, -1, 6], [-1, 7]], left=True)
+    prompt = Prompt(words, text([[2, 20, 3], [2, 21, 3]]))
+    given, present = model.splice({"image": [one, other[:1], one[:1]]}, prompt)
+    first, _ = model.splice({"image": one[None]}, Prompt(text([[-1, 5]]), text([[2, 20, 3]])))
+    second, _ = model.splice({"image": other[None, :1]}, Prompt(text([[-1, 6]]), text([[2, 20, 3]])))
+    third, _ = model.splice({"image": one[None, :1]}, Prompt(text([[-1, 7]]), text([[2, 21, 3]])))
+    assert present.sum(dim=1).tolist() == [2 * 3 + 1 + 3 + 1, 3 + 1]
+    torch.testing.assert_close(given[0], torch.cat([first[0], second[0]]))
+    torch.testing.assert_close(given[1][present[1]], third[0])
+    with pytest.raises(ValueError, match="3 places for image, but 2"):
+        model.splice({"image": [one, other[:1]]}, prompt)
+
+
 def test_frozen_parts_pass_gradients_on_and_keep_none(batch: Instructed) -> None:
     model = CONFIG.build()
     for part in (model.lm, *(sense.encoder for sense in model.senses.values())):

@@ -7,7 +7,7 @@ import pytest
 
 from chiasm.core.types import Instructed, Pixels, Worded, Wording
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
-from chiasm.data.instructions import Continuations, Halves, Instructions, Texts
+from chiasm.data.instructions import Behind, Continuations, Halves, Instructions, Texts
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair
 from chiasm.data.prompts import Prompter
@@ -49,6 +49,12 @@ def test_every_place_of_a_text_is_cut_as_often() -> None:
     assert min(drawn.values()) > 150
     assert form.vary(alone, chance("t")) == ("", "circle")
     assert nothing == "no text"
+
+
+def test_an_answer_is_what_stands_behind_its_word() -> None:
+    cut = Behind("answer")
+    assert cut.vary("question which answer the answer".split(), chance("t")) == ("question which answer", "the answer")
+    assert cut.vary("a red circle".split(), chance("t")) == ("", "a red circle")
 
 
 class _Two:

@@ -191,3 +191,18 @@ def test_things_are_counted_as_the_world_counts_them() -> None:
         pair = claim.count(world[row], chance("t", row))
         known = {each.text: each.answer for each in questions(world.scene(row))}
         assert pair.tags["answers"] == [known[pair.tags["question"]]]
+
+
+@pytest.mark.slow
+def test_xinstructblip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = _script("xinstructblip")
+    steps = dict.fromkeys(("see", "align", "words", "perceive", "speak"), 1)
+    options = claim.Options(out=tmp_path, seeds=(0,), tests=6, world="single?count=12", **steps)
+    claim.main(options)
+    table = capsys.readouterr().out
+    assert "| always the most usual answer | 50 ± 0 | 100 ± 0 | 67 ± 0 |" in table
+    assert {line.count("|") for line in table.splitlines() if line} == {5}
+    (tmp_path / "seed-0/1-words/metrics.jsonl").unlink()
+    claim.main(options)
+    assert capsys.readouterr().out == table
+    assert not (tmp_path / "seed-0/1-words/metrics.jsonl").exists()
