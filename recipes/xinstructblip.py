@@ -31,6 +31,7 @@ from chiasm.data.sources.grammar import say
 from chiasm.data.sources.questions import drawn, questions
 from chiasm.data.sources.world import WorldPairs
 from chiasm.data.text import Tokenizer
+from chiasm.nn.points import AllGroups
 from chiasm.systems import blip2, clip, xinstructblip
 from chiasm.training.run import Brought, Run
 
@@ -109,7 +110,7 @@ def few(options: Options, **other: Any) -> WorldPairs:
 
 def runs(options: Options) -> tuple[Run, ...]:
     """All of it, each run from what those before it left."""
-    model, pairs = xinstructblip.SYSTEM.presets["tiny"](), few(options)
+    model, pairs = xinstructblip.tiny(AllGroups()), few(options)
     ways = tuple(senses.SENSES[name](pairs.world) for name in options.senses)
     read = Read(pairs, ways, model)
     texts = (text for row in range(min(2000, len(read))) for text in (read[row].text, pairs[row].text))

@@ -29,11 +29,11 @@ Batch = ImageText | Asked | Labelled | Instructed | Worded
 class Form(Protocol):
     """A kind of batch; it holds settings and no state."""
 
-    def pictures(self, pair: Pair) -> Sequence[Picture]:
+    def pictures(self, pair: Pair, /) -> Sequence[Picture]:
         """Of every row as many."""
         ...
 
-    def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
+    def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer, /) -> Sequence[Any]:
         """What `batch` needs to know of each, or the reason, a string, why it cannot be used."""
         ...
 

@@ -50,15 +50,15 @@ class Shows(Protocol):
         """That what a row shows takes, at most."""
         ...
 
-    def decode(self, row: int, pair: Pair) -> Any:
+    def decode(self, row: int, pair: Pair, /) -> Any:
         """What may be kept of a row; what is wrong with it is a `MediaError` that names the row."""
         ...
 
-    def view(self, decoded: Any, rng: Random) -> Any:
+    def view(self, decoded: Any, rng: Random, /) -> Any:
         """How it is seen in one epoch."""
         ...
 
-    def together(self, views: Sequence[Any]) -> Any:
+    def together(self, views: Sequence[Any], /) -> Any:
         """Of some rows, as a form's `batch` takes it."""
         ...
 

@@ -30,6 +30,7 @@ from chiasm.core.types import Frames, Points, Waves, Wording
 from chiasm.nn import beats, decoders, points, qformer, vit
 from chiasm.nn.beats import BEATs
 from chiasm.nn.connector import LinearConnector, QFormerConnector
+from chiasm.nn.decoder import DecoderLM
 from chiasm.nn.language import LanguageConfig
 from chiasm.nn.points import AllGroups, PointEncoder, SinglePoint
 
@@ -42,7 +43,7 @@ VICUNA = Wording(start=2, close=None, end=2, pad=32_000, before="USER: ", after=
 TINY = Wording(start=2, close=None, end=3, pad=0, before="user ", after=" assistant")
 
 
-def published(lm: LanguageConfig, end: SinglePoint | AllGroups, connect: Connect | None = None) -> SplicedLM.Config:
+def published(lm: DecoderLM.Config, end: SinglePoint | AllGroups, connect: Connect | None = None) -> SplicedLM.Config:
     """ViT-g, BEATs and ULIP-2's Point-BERT."""
     encoders = (vit.eva_g14(), BEATs.Config(), PointEncoder.Config(end=end))
     return speaker(replace(lm, vocab=32_001), VICUNA, encoders, connect or _base)
