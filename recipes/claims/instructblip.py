@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import tyro
-from torch import nn
+from torch import Tensor, nn
 
 from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner
@@ -27,7 +27,7 @@ from chiasm.archetypes.spliced import PICTURES, SplicedLM
 from chiasm.core.files import write_atomic
 from chiasm.core.results import Answer
 from chiasm.core.stage import Stage
-from chiasm.core.types import Pixels, Text
+from chiasm.core.types import Pixels, Text, Worded
 from chiasm.data.batches import CAPTIONS, Form
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.instructions import Instructions, Texts
@@ -62,9 +62,14 @@ VERSION = 1  # of what is asked
 STAGES = {"told": "instruct", "untold": "untold"}
 ROWS = {"told": "told what to look for", "untold": "static"}
 HELD_IN, HELD_OUT = (tuple(map(clean, part)) for part in (QUESTIONS.held_in, QUESTIONS.held_out))
+ASKED = {"held in": HELD_IN, "held out": HELD_OUT}
+BLIND: Mapping[str, Callable[[Pair], str]] = {
+    "the language model, shown nothing": lambda _: "",
+    "the language model, told the caption": lambda pair: clean(pair.text),
+}
 POINTS = 4  # of a learning curve
 Exams = Mapping[str, Mapping[str, float]]  # what was shown and asked -> kind of question -> percent
-Ask = Callable[[Sequence[Any], Sequence[str], Sequence[str]], Sequence[Answer]]  # pictures, questions, answers
+Ask = Callable[[Sequence[Pair], Sequence[str], Sequence[str]], Sequence[Answer]]  # what is shown, asked, and answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +81,12 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2)
     queries: tuple[int, ...] = (1, 2, 8)
     """Of the eight that BLIP-2 has."""
-    see: int = 400
+    see: int = 300
     """Steps of each stage."""
-    words: int = 500
-    align: int = 300
+    words: int = 800
+    align: int = 200
     generate: int = 200
-    instruct: int = 400
+    instruct: int = 600
     batch: int = 64
     lr: float = 1.5e-3
     pairs: int = 8000
@@ -106,13 +111,10 @@ class Drawn:
 
 def region(pair: Pair, rng: Random) -> Pair:
     """What the one thing of two looks like that is on the left, at the top, inside or the like."""
-    facts = pair.tags["facts"]
-    inside, second = facts["relation"] == "inside", rng.random() < 0.5
-    # what lies inside is always small
-    field = rng.choice(("colour", "shape") if inside else ("size", "colour", "shape"))
+    facts, field, second = pair.tags["facts"], rng.choice(("colour", "shape")), rng.random() < 0.5
     question = f"what {field} is the thing {SIDES[facts['relation']][second]}?"
     answer = facts[f"other_{field}" if second else field]
-    return _asked(pair, "inside" if inside else "side", field, question, answer)
+    return _asked(pair, "inside" if facts["relation"] == "inside" else "side", field, question, answer)
 
 
 def count(pair: Pair, rng: Random) -> Pair:
@@ -133,12 +135,43 @@ def _asked(pair: Pair, kind: str, field: str, question: str, answer: str) -> Pai
     return replace(pair, tags={"kind": kind, "field": field, "question": question, "answers": [answer]})
 
 
+def told(pair: Pair) -> Pair:
+    """Of two things each by itself, with where it is; of more as the world tells it."""
+    facts = pair.tags["facts"]
+    if "relation" not in facts:
+        return pair
+    first, second = SIDES[facts["relation"]]
+    things = f"{facts['colour']} {facts['shape']} {first}", f"{facts['other_colour']} {facts['other_shape']} {second}"
+    return replace(pair, text=f"{things[0]}, {things[1]}")
+
+
 def read(pair: Pair, asked: Pair, rng: Random) -> Pair:
     """A caption, a question about the same picture in any template, and its answer, as one text."""
     question = rng.choice((*HELD_IN, *HELD_OUT)).format(asked.tags["question"])
     return replace(asked, text=f"{pair.text} {question} {asked.tags['answers'][0]}")
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Texts for a language model: captions are all said, and of questions the answer, which is the last word."""
+
+    texts: Texts
+
+    def pictures(self, pair: Pair) -> Sequence[Any]:
+        return self.texts.pictures(pair)
+
+    def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
+        words = zip(
+            self.texts.read(pairs, tokenizer), (len(pair.tags.get("answers", ())) for pair in pairs), strict=True
+        )
+        return [(" ".join(row[:-1]), row[-1]) if asked else ("", " ".join(row)) for row, asked in words]
+
+    def batch(self, images: Tensor, words: Sequence[Any], pad: int) -> Worded:
+        return self.texts.batch(images, words, pad)
+
+
+# few colours and shapes, so that minutes suffice
+FEW = {"colours": ("red", "yellow", "green", "blue"), "shapes": ("circle", "square", "star", "cross"), "sizes": ()}
 TASKS = {"pair": region, "scene": count}
 
 
@@ -153,11 +186,11 @@ class Lesson:
         """Captions, and questions about the same pictures; half have two things, half have more."""
         pairs, asked = list[Pair](), list[Pair]()
         for name, ask in TASKS.items():
-            world = WorldPairs(PRESETS[name](), seed=self.seed, count=count // 2, split=split)
-            pairs += [world[row] for row in range(len(world))]
+            world = WorldPairs(replace(PRESETS[name](), **FEW), seed=self.seed, count=count // 2, split=split)
+            pairs += [told(world[row]) for row in range(len(world))]
             asked += [ask(pair, chance("asked", self.seed, pair.id)) for pair in pairs[-len(world) :]]
-        told = f"{VERSION} {split} {count} {self.seed}"
-        return Drawn(tuple(pairs), f"captions {told}"), Drawn(tuple(asked), f"questions {told}")
+        which = f"{VERSION} {split} {count} {self.seed}"
+        return Drawn(tuple(pairs), f"captions {which}"), Drawn(tuple(asked), f"questions {which}")
 
     @cached_property
     def learned(self) -> tuple[Drawn, Drawn]:
@@ -222,7 +255,7 @@ class Lesson:
 
         def validate(model: nn.Module) -> Mapping[str, float]:
             with torch.random.fork_rng(devices=[]):
-                return self.exam(Predictor(model, run.card, self.words).answer, HELD_IN, every=5)
+                return self.exam(looking(Predictor(model, run.card, self.words)), HELD_IN, every=5)
 
         return replace(run, validate=validate, validate_every=max(1, run.steps // POINTS))
 
@@ -232,9 +265,9 @@ class Lesson:
         for field, answers in self.answers.items():
             rows = [row for row in range(0, len(self.tests), every) if self.tests[row].tags["field"] == field]
             pairs = [self.tests[row] for row in rows]
-            pictures = [self.tests[row - moved].image for row in rows]
+            shown = [self.tests[row - moved] for row in rows]
             asked = [templates[i % len(templates)].format(pair.tags["question"]) for i, pair in enumerate(pairs)]
-            for pair, one in zip(pairs, ask(pictures, asked, answers), strict=True):
+            for pair, one in zip(pairs, ask(shown, asked, answers), strict=True):
                 marks[pair.tags["kind"]].append(one.text == pair.tags["answers"][0])
         return {kind: 100 * sum(own) / max(1, len(own)) for kind, own in marks.items()}
 
@@ -265,7 +298,7 @@ class Taught:
     @cached_property
     def reads(self) -> nn.Module:
         lesson, stage, steps = self.lesson, blip2.SYSTEM.stage("words"), self.lesson.options.words
-        form = Texts(lesson.form(hinted=False).prompter)
+        form = Lines(Texts(lesson.form(hinted=False).prompter))
         run = lesson.run("words", stage, LanguageModel.Config(lm=blip2.tiny().lm), steps, lesson.read, form)
         return train([run], self.place / "words")
 
@@ -310,10 +343,9 @@ class Taught:
         lesson = self.lesson
 
         def examine() -> Exams:
-            ask = self.taught(row, queries).answer
+            ask = looking(self.taught(row, queries))
             return {
-                "held in": lesson.exam(ask, HELD_IN),
-                "held out": lesson.exam(ask, HELD_OUT),
+                **{name: lesson.exam(ask, templates) for name, templates in ASKED.items()},
                 "other pictures": lesson.exam(ask, HELD_IN, moved=1),
             }
 
@@ -327,23 +359,38 @@ class Taught:
         return [mean(exam.values()) for exam in exams if exam][:POINTS]
 
     def blind(self) -> Exams:
-        """The language model alone, which is shown nothing, and what guessing gives."""
-        lesson = self.lesson
+        """The language model alone, which is told nothing or the caption, and what guessing gives."""
+        lesson, lm = self.lesson, self.start(1)
 
-        def ask(_pictures: Any, asked: Sequence[str], answers: Sequence[str]) -> Sequence[Answer]:
-            module, words = self.start(1), lesson.words
-            prompt = lesson.form(hinted=False).prompter([[text] for text in asked], asked)
-            nothing = torch.empty(len(asked), 0, dtype=torch.long)
-            with torch.inference_mode():
-                given, teller = module.listen({}, prompt)
-                best = rank(teller, given, Text(nothing, nothing.bool()), words.ids(answers), k=len(answers))
-            return [Answer(answers[each.places[0]], each.logprobs[0], None) for each in best]
+        def reading(texts: Callable[[Pair], str]) -> Ask:
+            def ask(shown: Sequence[Pair], asked: Sequence[str], answers: Sequence[str]) -> Sequence[Answer]:
+                pieces = [[f"{texts(pair)} {question}".strip()] for pair, question in zip(shown, asked, strict=True)]
+                nothing = torch.empty(len(pieces), 0, dtype=torch.long)
+                with torch.inference_mode():
+                    given, teller = lm.listen({}, lesson.form(hinted=False).prompter(pieces, []))
+                    words = lesson.words.ids(answers)
+                    best = rank(teller, given, Text(nothing, nothing.bool()), words, k=len(answers))
+                return [Answer(answers[each.places[0]], each.logprobs[0], None) for each in best]
+
+            return ask
 
         def examine() -> Exams:
-            alone = {"held in": lesson.exam(ask, HELD_IN), "held out": lesson.exam(ask, HELD_OUT)}
-            return alone | {"chance": lesson.chance()}
+            found = dict[str, Mapping[str, float]]()
+            for name, texts in BLIND.items():
+                for templates in ("held in", "held out"):
+                    found[f"{name} {templates}"] = lesson.exam(reading(texts), ASKED[templates])
+            return found | {"chance": lesson.chance()}
 
         return _once(self.place / "blind.json", examine)
+
+
+def looking(model: Predictor) -> Ask:
+    """Answers about pictures."""
+
+    def ask(shown: Sequence[Pair], asked: Sequence[str], answers: Sequence[str]) -> Sequence[Answer]:
+        return model.answer([pair.image for pair in shown], asked, answers, batch_size=100)
+
+    return ask
 
 
 def main(options: Options) -> None:
@@ -358,7 +405,8 @@ def main(options: Options) -> None:
     for (row, queries), exams in found.items():
         cells = (*_kinds(exams, "held in"), *(_all(exams, exam) for exam in ("held out", "other pictures")))
         print(f"| {ROWS[row]}, queries: {queries} | {' | '.join(cells)} |")
-    print(f"| the language model alone | {' | '.join((*_kinds(blind, 'held in'), _all(blind, 'held out')))} | |")
+    for name in BLIND:
+        print(f"| {name} | {' | '.join((*_kinds(blind, f'{name} held in'), _all(blind, f'{name} held out')))} | |")
     print(f"| chance | {' | '.join(_kinds(blind, 'chance'))} | | |")
     parts = (f"{point}/{POINTS} of the steps" for point in range(1, POINTS + 1))
     print(f"\n| right answers, %, on the way | {' | '.join(parts)} |\n|---|{'---|' * POINTS}")

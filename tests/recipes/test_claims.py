@@ -182,7 +182,7 @@ def test_questions_about_regions_are_answered_by_where_things_are() -> None:
         assert pair.tags["answers"] == [getattr(places[place](world.scene(row).things), field)]
         assert pair.tags["kind"] == ("inside" if place in ("inside", "around it") else "side")
         seen.update((field, place))
-    assert seen.keys() == {*places, "size", "colour", "shape"}
+    assert seen.keys() == {*places, "colour", "shape"}
 
 
 def test_things_are_counted_as_the_world_counts_them() -> None:
