@@ -8,29 +8,23 @@ beginning that candidates share once. Theirs is asked in two ways: a whole forwa
 released code does it, the picture seen once, and all candidates in one batch, each behind the whole prompt.
 """
 
+import tempfile
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from timing import DTYPES, Contest, asked, near, table
 from torch import Tensor
 from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration
 
-from chiasm.archetypes.spliced import PICTURES, SplicedLM, seeing
-from chiasm.core.dialect import Rename, mount
+import chiasm
+from chiasm.archetypes.spliced import PICTURES, SplicedLM
 from chiasm.core.types import Instructed, Prompt, Text, Wording
 from chiasm.data.text import padded
 from chiasm.decoding.ranking import rank
-from chiasm.layouts import decoders
-from chiasm.nn.connector import QFormerConnector
-from chiasm.nn.qformer import QFormer, Words
-from chiasm.nn.vit import Bare, PatchStem, ViT
-from chiasm.systems.instructblip import BRIDGE
-from chiasm.weights.dialects import qformer, vit
-from chiasm.weights.state import assign
-from chiasm.weights.translate import translate
 
-DIM, HEADS, QUERIES, PLACE, END, ASKED = 512, 8, 32, 4, 2, 24
+DIM, HEADS, QUERIES, PLACE, END, PAD, ASKED = 512, 8, 32, 4, 2, 0, 24
 SIZES = {"hidden_size": DIM, "num_attention_heads": HEADS}
 VISION = {**SIZES, "intermediate_size": 4 * DIM, "num_hidden_layers": 8, "patch_size": 16, "initializer_range": 0.05}
 READS = {
@@ -40,9 +34,10 @@ READS = {
     "encoder_hidden_size": DIM,
     "vocab_size": 30_523,
 }
-SPEAKS = {**SIZES, "intermediate_size": 1376, "num_hidden_layers": 8, "vocab_size": 32_000, "initializer_range": 0.05}
-IDS: dict[str, Any] = {"bos_token_id": None, "eos_token_id": END, "pad_token_id": 0}
-WORDING = Wording(start=None, close=None, end=END, pad=0)
+SPEAKS = {
+    **SIZES, "model_type": "llama", "intermediate_size": 1376, "num_hidden_layers": 8, "vocab_size": 32_000,
+    "initializer_range": 0.05, "bos_token_id": END, "eos_token_id": END, "pad_token_id": PAD,
+}  # fmt: skip
 Candidates = list[list[int]]
 
 
@@ -58,7 +53,7 @@ class Race:
 
     @property
     def prompt(self) -> Prompt:
-        place = torch.full((1, 1), WORDING.place(0))
+        place = torch.full((1, 1), Wording.place(0))
         return Prompt(_all(torch.cat([place, self.question], dim=1)), _all(self.question))
 
     def tree(self) -> Tensor:
@@ -86,7 +81,7 @@ class Race:
 
     def _them(self, rows: Candidates, **shown: Any) -> Tensor:
         before = [*[PLACE] * QUERIES, *self.question[0].tolist()]
-        said = padded([[*before, *words, END] for words in rows], WORDING.pad)
+        said = padded([[*before, *words, END] for words in rows], PAD)
         logits = self.theirs(
             input_ids=said.ids, attention_mask=said.mask.long(), qformer_input_ids=self.question, **shown
         ).logits[:, len(before) - 1 : -1]
@@ -97,7 +92,8 @@ class Race:
 def main() -> None:
     """Compare what comes out, take turns, print."""
     told = asked(__doc__, candidates=64)
-    theirs, ours = _made(DTYPES[told.dtype])
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, ours = _made(DTYPES[told.dtype], Path(folder))
     rng = torch.Generator().manual_seed(1)
     picture = torch.randn(1, 3, 224, 224, generator=rng).to(DTYPES[told.dtype])
     question = torch.randint(5, 30_000, (1, ASKED), generator=rng)
@@ -119,30 +115,17 @@ def _candidates(count: int, rng: torch.Generator) -> Candidates:
     return [[first, *(1000 + word for word in rest)] for first, *rest in words]
 
 
-def _made(dtype: torch.dtype) -> tuple[Any, SplicedLM]:
+def _made(dtype: torch.dtype, folder: Path) -> tuple[Any, SplicedLM]:
+    """Theirs, written to `folder`, and ours, read from there."""
     torch.manual_seed(0)
     config = InstructBlipConfig(
-        vision_config=VISION, qformer_config=READS, text_config={**SPEAKS, **IDS, "model_type": "llama"},
-        num_query_tokens=QUERIES, image_token_index=PLACE,
+        vision_config=VISION, qformer_config=READS, text_config=SPEAKS, num_query_tokens=QUERIES,
+        image_token_index=PLACE,
     )  # fmt: skip
     theirs = InstructBlipForConditionalGeneration(config).eval().requires_grad_(requires_grad=False)
-    lm = decoders.read(config.text_config.to_dict())
-    tower = ViT.Config(dim=DIM, depth=8, heads=HEADS, image=224, stem=PatchStem(patch=16), end=Bare())
-    queries = QFormer.Config(
-        image_dim=DIM, text=Words(vocab=30_523, max_len=512), queries=QUERIES, dim=DIM, depth=6, heads=HEADS,
-        reads=(0, 2, 4), eps=1e-12,
-    )  # fmt: skip
-    ours = seeing(tower, QFormerConnector.Config(qformer=queries), lm, WORDING).build().eval()
-    rules = (
-        *mount(vit.BARE_TRANSFORMERS, theirs="vision_model.", ours=f"senses.{PICTURES}.encoder."),
-        Rename("vision_model.post_layernorm", f"{BRIDGE}.norm"),
-        Rename("query_tokens", f"{BRIDGE}.qformer.queries"),
-        *mount(qformer.INSTRUCTBLIP, theirs="qformer.", ours=f"{BRIDGE}.qformer."),
-        Rename("language_projection", f"{BRIDGE}.project"),
-        *mount(decoders.rules(lm), theirs="language_model.", ours="lm."),
-    )
-    assign(ours, translate(theirs.state_dict(), rules, source="theirs"), source="theirs")
-    return theirs.to(dtype), ours.to(dtype).requires_grad_(requires_grad=False)
+    theirs.save_pretrained(folder)
+    ours = chiasm.load(folder, device="cpu", dtype=dtype).module
+    return theirs.to(dtype), cast(SplicedLM, ours)
 
 
 def _all(ids: Tensor) -> Text:
