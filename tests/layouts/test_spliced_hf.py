@@ -24,17 +24,18 @@ from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Beam, Greedy, Limits
 from chiasm.layouts import spliced_hf
 from chiasm.predictor.catalogue import config_of
+from chiasm.predictor.verbs import Predictor
 
 VISION = {
-    "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 24,
+    "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 24,
     "patch_size": 8, "layer_norm_eps": 1e-4,
 }  # fmt: skip
 QFORMER = {
-    "vocab_size": 50, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 3,
+    "vocab_size": 50, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
     "max_position_embeddings": 40, "encoder_hidden_size": 22, "layer_norm_eps": 1e-6,
 }  # fmt: skip
 QUERIES, IMAGE, VOCAB = 5, 59, 61
-SIZES = {"vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6}
+SIZES = {"vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 6}
 OPT = {
     "model_type": "opt", **SIZES, "ffn_dim": 40, "word_embed_proj_dim": 24, "max_position_embeddings": 60,
     "bos_token_id": 2, "eos_token_id": 7, "pad_token_id": 1,
@@ -44,8 +45,8 @@ LLAMA = {
     "rms_norm_eps": 1e-4, "bos_token_id": 2, "eos_token_id": 2, "pad_token_id": 60,
 }  # fmt: skip
 T5 = {
-    "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 3,
-    "num_decoder_layers": 2, "num_heads": 3, "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu",
+    "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 2,
+    "num_decoder_layers": 1, "num_heads": 3, "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu",
     "tie_word_embeddings": False, "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
 BLIP2 = (Blip2Config, Blip2ForConditionalGeneration)
@@ -68,6 +69,12 @@ class Both:
 
     theirs: Any
     folder: Path
+    ours: Predictor
+
+    @property
+    def module(self) -> SplicedLM:
+        assert isinstance(self.ours.module, SplicedLM)
+        return self.ours.module
 
     @property
     def encodes(self) -> bool:
@@ -135,23 +142,20 @@ def made(name: str) -> Any:
     return theirs
 
 
-@pytest.fixture(params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MADE])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Both:
-    theirs = made(request.param)
-    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="30KB")
-    return Both(theirs, tmp_path / "theirs")
-
-
-def module_of(folder: Path) -> SplicedLM:
-    module = chiasm.load(folder, device="cpu").module
-    assert isinstance(module, SplicedLM)
-    return module
+@pytest.fixture(
+    scope="module",
+    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MADE],
+)
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
+    theirs, folder = made(request.param), tmp_path_factory.mktemp("theirs")
+    theirs.save_pretrained(folder, max_shard_size="30KB")
+    return Both(theirs, folder, chiasm.load(folder, device="cpu"))
 
 
 @torch.no_grad()
 def test_logits_loss_and_words_are_theirs(both: Both) -> None:
     assert len(list(both.folder.glob("*.safetensors"))) > 1, "in shards"
-    module = module_of(both.folder)
+    module = both.module
     said = padded([[*row, both.end] for row in SAID], 0)
     given, present = module.splice({"image": module.perceive("image", pixels()[:, None])}, both.asked())
     logits = module.lm.logits(module.lm.predict(given, present, said))
@@ -162,29 +166,27 @@ def test_logits_loss_and_words_are_theirs(both: Both) -> None:
     torch.testing.assert_close(module(batch)["language"], loss, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("strategy", "beams"), [(Greedy(), 1), (Beam(3), 3)])
 @torch.no_grad()
-def test_what_is_said_is_what_transformers_generates(both: Both, strategy: Greedy | Beam, beams: int) -> None:
-    module = module_of(both.folder)
-    given, teller = module.listen({"image": module.perceive("image", pixels()[:, None])}, both.asked())
-    nothing = torch.empty(3, 0, dtype=torch.int64)
-    ours = generate(teller, given, Text(nothing, nothing.bool()), strategy, Limits(7))
-    asked = both.given()
-    out = both.theirs.generate(**asked, max_new_tokens=7, num_beams=beams, do_sample=False)
-    new = out[:, 1:] if both.encodes else out[:, asked["input_ids"].shape[1] :]
-    for (one,), row in zip(ours, new.tolist(), strict=True):
-        theirs = [*row, both.end]
-        assert list(one.ids) == theirs[: theirs.index(both.end)]
+def test_what_is_said_is_what_transformers_generates(both: Both) -> None:
+    given, teller = both.module.listen({"image": both.module.perceive("image", pixels()[:, None])}, both.asked())
+    nothing, asked = torch.empty(3, 0, dtype=torch.int64), both.given()
+    for strategy, beams in ((Greedy(), 1), (Beam(3), 3)):
+        ours = generate(teller, given, Text(nothing, nothing.bool()), strategy, Limits(7))
+        out = both.theirs.generate(**asked, max_new_tokens=7, num_beams=beams, do_sample=False)
+        new = out[:, 1:] if both.encodes else out[:, asked["input_ids"].shape[1] :]
+        for (one,), row in zip(ours, new.tolist(), strict=True):
+            theirs = [*row, both.end]
+            assert list(one.ids) == theirs[: theirs.index(both.end)]
 
 
 def test_transformers_opens_what_we_write_and_back_it_is_ours(both: Both, tmp_path: Path) -> None:
-    model = chiasm.load(both.folder, device="cpu")
+    model = both.ours
     out = chiasm.export(model, tmp_path / "ours")
     again, told = type(both.theirs).from_pretrained(out, output_loading_info=True)
     assert not any(told.values())
     for name, value in both.theirs.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
-    opened = Both(again.eval(), out)
+    opened = replace(both, theirs=again.eval())
     for one, other in zip(opened.learns(2), both.learns(2), strict=True):
         assert torch.equal(one, other)
     second = chiasm.load(out, device="cpu")

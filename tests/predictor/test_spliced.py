@@ -24,7 +24,7 @@ from chiasm.data.text import Tokenizer
 from chiasm.predictor.verbs import Predictor
 
 VISION = {
-    "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,
+    "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 16,
     "patch_size": 8,
 }  # fmt: skip
 QFORMER = {
@@ -33,15 +33,15 @@ QFORMER = {
 }  # fmt: skip
 VOCAB, IMAGE, QUERIES = 384, 381, 3  # more rows than words
 OPT = {
-    "model_type": "opt", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6,
+    "model_type": "opt", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 6,
     "ffn_dim": 40, "word_embed_proj_dim": 24, "bos_token_id": 2, "eos_token_id": 50, "pad_token_id": 1,
 }  # fmt: skip
 LLAMA = {  # its config names another token than the tokenizer, and the tokenizer is right
-    "model_type": "llama", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 6,
+    "model_type": "llama", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 6,
     "intermediate_size": 44, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
 }  # fmt: skip
 T5 = {
-    "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 2, "num_heads": 3,
+    "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 1, "num_heads": 3,
     "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
 BLIP2 = (Blip2Config, Blip2ForConditionalGeneration)
@@ -144,6 +144,10 @@ def test_what_is_written_reads_with_its_tokenizers(pair: Pair, pictures: list[An
         assert (again.hints is None) == (pair.ours.system == "blip2")
     kept = chiasm.load(pair.folder, device="cpu", tokenizer=tmp_path / "hf")
     assert kept.caption(pictures[0], "a photo of", max_new_tokens=6).text == said[0].text
+
+
+@pytest.mark.slow
+def test_halves_speak_too(pair: Pair, pictures: list[Any]) -> None:
     half = chiasm.load(pair.folder, device="cpu", dtype=torch.bfloat16)
     assert half.caption(pictures, PROMPTS, strategy="beam", max_new_tokens=6)[0].text
     assert half.answer(pictures[0], "what is it?", ["blue", "no"]).text in {"blue", "no"}
@@ -175,6 +179,7 @@ def test_a_published_size_takes_its_own_tokenizer_as_it_is(tmp_path: Path) -> No
         chiasm.create("blip/tiny", tokenizer=Tokenizer.load(tmp_path))
 
 
+@pytest.mark.slow
 def test_commands_take_such_a_folder(
     pair: Pair, pictures: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
