@@ -28,11 +28,11 @@ from chiasm.predictor.verbs import Predictor
 
 VISION = {
     "hidden_size": 22, "intermediate_size": 35, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 24,
-    "patch_size": 8, "layer_norm_eps": 1e-4,
+    "patch_size": 8, "layer_norm_eps": 1e-2,
 }  # fmt: skip
 QFORMER = {
     "vocab_size": 50, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
-    "max_position_embeddings": 40, "encoder_hidden_size": 22, "layer_norm_eps": 1e-6,
+    "max_position_embeddings": 40, "encoder_hidden_size": 22, "layer_norm_eps": 1e-2,
 }  # fmt: skip
 QUERIES, IMAGE, VOCAB = 5, 59, 61
 SIZES = {"vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 6}
@@ -42,7 +42,7 @@ OPT = {
 }  # fmt: skip
 LLAMA = {
     "model_type": "llama", **SIZES, "num_key_value_heads": 2, "intermediate_size": 44, "max_position_embeddings": 60,
-    "rms_norm_eps": 1e-4, "bos_token_id": 2, "eos_token_id": 2, "pad_token_id": 60,
+    "rms_norm_eps": 1e-2, "bos_token_id": 2, "eos_token_id": 2, "pad_token_id": 60,
 }  # fmt: skip
 T5 = {
     "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 2,
