@@ -87,7 +87,7 @@ def test_a_sense_says_what_it_tells_and_can_be_understood(sense: str, world: str
         assert pair.tags["facts"].keys() <= TOLD[sense]
         assert understand(pair.text) == pair.tags["facts"]
         assert len({say(pair.tags["facts"], phrasing) for phrasing in range(PHRASINGS)}) == PHRASINGS
-        assert pair.tags["senses"] == [sense]
+        assert pair.tags["senses"] == [SENSES[sense](single()).name]
 
 
 def test_the_same_number_is_the_same_scene_to_all_senses() -> None:
@@ -289,7 +289,7 @@ def test_where_only_pictures_will_do_others_are_named(tmp_path: Path) -> None:
     ("sound:single?noise=0.5", "noise belongs to the texts of pictures"),
     ("asked:smell:single", "unknown sense 'smell'"),
     ("joint:sound:single", "names 1 senses, but joint questions take two"),
-    ("joint:sound+sound:single", "both things are perceived as sound"),
+    ("joint:sound+sound:single", "both things are perceived as audio"),
     ("joint:image+sound:pair", "joint questions compare two things of two sizes"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said(spec: str, told: str) -> None:
