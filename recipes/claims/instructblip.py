@@ -83,15 +83,15 @@ class Options:
     """Of the eight that BLIP-2 has."""
     see: int = 300
     """Steps of each stage."""
-    words: int = 800
+    words: int = 600
     align: int = 200
-    generate: int = 200
-    instruct: int = 600
+    generate: int = 120
+    instruct: int = 300
     batch: int = 64
     lr: float = 1.5e-3
     pairs: int = 8000
     """Pictures to learn from; half have two things, half have more."""
-    tests: int = 450
+    tests: int = 300
     """Questions."""
 
 
@@ -148,12 +148,12 @@ def told(pair: Pair) -> Pair:
 def read(pair: Pair, asked: Pair, rng: Random) -> Pair:
     """A caption, a question about the same picture in any template, and its answer, as one text."""
     question = rng.choice((*HELD_IN, *HELD_OUT)).format(asked.tags["question"])
-    return replace(asked, text=f"{pair.text} {question} {asked.tags['answers'][0]}")
+    return replace(asked, text=f"{pair.text} {question} {asked.tags['answers'][0]}", tags={"said": "answer"})
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Texts for a language model: captions are all said, and of questions the answer, which is the last word."""
+    """Texts for a language model: a caption is said, said again once it is read, or asked about."""
 
     texts: Texts
 
@@ -161,10 +161,9 @@ class Lines:
         return self.texts.pictures(pair)
 
     def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
-        words = zip(
-            self.texts.read(pairs, tokenizer), (len(pair.tags.get("answers", ())) for pair in pairs), strict=True
-        )
-        return [(" ".join(row[:-1]), row[-1]) if asked else ("", " ".join(row)) for row, asked in words]
+        rows = zip(self.texts.read(pairs, tokenizer), (pair.tags.get("said", "all") for pair in pairs), strict=True)
+        cuts = {"all": lambda _: 0, "again": lambda row: len(row) // 2, "answer": lambda row: len(row) - 1}
+        return [(" ".join(row[: (cut := cuts[said](row))]), " ".join(row[cut:])) for row, said in rows]
 
     def batch(self, images: Tensor, words: Sequence[Any], pad: int) -> Worded:
         return self.texts.batch(images, words, pad)
@@ -213,15 +212,22 @@ class Lesson:
 
     @cached_property
     def read(self) -> Source:
-        """What the language model reads: captions, and captions followed by a question and its answer."""
+        """What the language model reads: captions, captions twice, and captions before a question and its answer.
+
+        Who never saw a text that comes back does not learn to say what it is shown, and then no picture moves it.
+        """
         captions, asked = self.learned
         both = zip(captions.pairs, asked.pairs, strict=True)
         rows = tuple(read(pair, one, chance("read", self.seed, pair.id)) for pair, one in both)
-        return Chain(captions, Drawn(rows, f"read {asked.fingerprint}"))
+        again = tuple(replace(pair, text=f"{pair.text} {pair.text}", tags={"said": "again"}) for pair in captions.pairs)
+        told = Drawn(again, f"again {captions.fingerprint}"), Drawn(rows, f"read {asked.fingerprint}")
+        return Chain(captions, *told)
 
     @cached_property
     def words(self) -> Tokenizer:
-        return Tokenizer.train((clean(self.read[row].text, max_words=64) for row in range(len(self.read))), vocab=512)
+        lines = (self.read[row] for row in range(len(self.read)))
+        once = (clean(line.text, max_words=64) for line in lines if line.tags.get("said") != "again")
+        return Tokenizer.train(once, vocab=512)
 
     def speaker(self, queries: int, *, hinted: bool) -> SplicedLM.Config:
         """What answers; questions come to it in their templates already."""

@@ -157,7 +157,7 @@ def test_instructblip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     )  # fmt: skip
     claim.main(options)
     first, second = (table.splitlines() for table in capsys.readouterr().out.split("\n\n"))
-    assert (len(first), len(second)) == (8, 6)
+    assert (len(first), len(second)) == (9, 6)
     assert {line.count("|") for line in first} == {8}
     assert {line.count("|") for line in second} == {6}
     (tmp_path / "seed-0/told-1/1-instruct/model/model.safetensors").unlink()
