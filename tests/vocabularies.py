@@ -32,11 +32,12 @@ def llama(folder: Path) -> Path:
     byte = [f"<0x{i:02X}>" for i in range(256)]
     backend = Backend(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # no piece is longer than a word
     trainer = trainers.BpeTrainer(vocab_size=380, special_tokens=[*special, *byte], show_progress=False)
     backend.train_from_iterator(TEXTS, trainer)
     about = json.loads(backend.to_str())
     about["added_tokens"] = about["added_tokens"][: len(special)]  # bytes are no special tokens
-    backend = Backend.from_str(json.dumps(about))
+    backend = Backend.from_str(json.dumps(about | {"pre_tokenizer": None}))
     backend.decoder = decoders.Sequence([
         decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)
     ])  # fmt: skip

@@ -29,6 +29,13 @@ def test_tokens_and_words_are_those_of_transformers(made: Callable[[Path], Path]
 
 
 @pytest.mark.parametrize("made", AROUND)
+def test_words_that_follow_others_are_those_of_the_whole_text(made: Callable[[Path], Path], tmp_path: Path) -> None:
+    ours = Tokenizer.load(made(tmp_path))
+    for text, row in zip(["blue", "a red star", "no"], ours.following(["blue", "a red star", "no"]), strict=True):
+        assert ours.ids(["Answer:"])[0] + row == ours.ids([f"Answer: {text}"])[0]
+
+
+@pytest.mark.parametrize("made", AROUND)
 def test_what_no_vocabulary_has_is_left_out(made: Callable[[Path], Path], tmp_path: Path) -> None:
     """A language model's matrix has more rows than its tokenizer has words; and 0 is a token that no text has."""
     ours = Tokenizer.load(made(tmp_path))

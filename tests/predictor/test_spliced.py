@@ -31,7 +31,7 @@ QFORMER = {
     "vocab_size": 40, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
     "max_position_embeddings": 40, "encoder_hidden_size": 22,
 }  # fmt: skip
-VOCAB, IMAGE, QUERIES = 384, 381, 3  # more rows than words
+VOCAB, QUERIES = 384, 3  # more rows than words
 OPT = {
     "model_type": "opt", "vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 6,
     "ffn_dim": 40, "word_embed_proj_dim": 24, "bos_token_id": 2, "eos_token_id": 50, "pad_token_id": 1,
@@ -41,7 +41,7 @@ LLAMA = {  # its config names another token than the tokenizer, and the tokenize
     "intermediate_size": 44, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
 }  # fmt: skip
 T5 = {
-    "model_type": "t5", "vocab_size": VOCAB, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 1, "num_heads": 3,
+    "model_type": "t5", "vocab_size": 124, "d_model": 20, "d_kv": 6, "d_ff": 28, "num_layers": 1, "num_heads": 3,
     "decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
 BLIP2 = (Blip2Config, Blip2ForConditionalGeneration)
@@ -63,18 +63,42 @@ class Pair:
     folder: Path
     ours: Predictor
 
-    def says(self, prompt: str, picture: Any, **how: Any) -> str:
-        """What theirs says to one prompt."""
+    @property
+    def encodes(self) -> bool:
+        return bool(self.theirs.language_model.config.is_encoder_decoder)
+
+    def _given(self, prompt: str, picture: Any) -> tuple[PreTrainedTokenizerFast, dict[str, Any]]:
+        """One prompt by their tokenizers."""
         words = PreTrainedTokenizerFast(tokenizer_file=str(self.folder / "tokenizer.json"))
         hints = {}
         if isinstance(self.theirs, InstructBlipForConditionalGeneration):
             bert = PreTrainedTokenizerFast(tokenizer_file=str(self.folder / "qformer_tokenizer" / "tokenizer.json"))
             hints = {"qformer_input_ids": torch.tensor([bert(prompt)["input_ids"]])}
-        asked = torch.tensor([[IMAGE] * QUERIES + words(prompt)["input_ids"]])
-        given = {"pixel_values": self.ours.processor([picture]), "input_ids": asked, **hints}
+        asked = torch.tensor([[self.theirs.config.image_token_index] * QUERIES + words(prompt)["input_ids"]])
+        return words, {"pixel_values": self.ours.processor([picture]), "input_ids": asked, **hints}
+
+    def says(self, prompt: str, picture: Any, **how: Any) -> str:
+        """What theirs says to one prompt."""
+        words, given = self._given(prompt, picture)
         (said,) = self.theirs.generate(**given, do_sample=False, **how)
-        encodes = self.theirs.language_model.config.is_encoder_decoder
-        return words.decode(said if encodes else said[asked.shape[1] :], skip_special_tokens=True).strip()
+        new = said if self.encodes else said[given["input_ids"].shape[1] :]
+        return words.decode(new, skip_special_tokens=True).strip()
+
+    @torch.no_grad()
+    def scores(self, prompt: str, said: str, picture: Any) -> float:
+        """How likely they find an answer, its end included."""
+        words, given = self._given(prompt, picture)
+        end = self.theirs.config.text_config.eos_token_id
+        asked = given.pop("input_ids")
+        if self.encodes:
+            label = [*words(said, add_special_tokens=False)["input_ids"], end]
+            ids, labels = asked, torch.tensor([label])
+        else:
+            whole = words(f"{prompt} {said}")["input_ids"]
+            label = [*whole[len(words(prompt)["input_ids"]) :], end]
+            ids = torch.cat([asked, torch.tensor([label])], dim=1)
+            labels = torch.cat([torch.full_like(asked, -100), torch.tensor([label])], dim=1)
+        return -self.theirs(**given, input_ids=ids, labels=labels).loss.item() * len(label)
 
 
 @cache
@@ -82,7 +106,7 @@ def made(name: str) -> Any:
     torch.manual_seed(3)
     kind, model, text, _ = MADE[name]
     about = {"vision_config": VISION, "qformer_config": QFORMER, "text_config": text}
-    theirs = model(kind(**about, num_query_tokens=QUERIES, image_token_index=IMAGE)).eval()
+    theirs = model(kind(**about, num_query_tokens=QUERIES, image_token_index=text["vocab_size"] - 1)).eval()
     with torch.no_grad():
         for weight in theirs.parameters():
             weight.add_(0.3 * torch.randn_like(weight))
@@ -131,9 +155,10 @@ def test_answers_and_talks_are_in_the_words_of_the_family(pair: Pair, pictures: 
     content = [{"type": "image", "image": pictures[1]}, {"type": "text", "text": question}]
     told = pair.ours.chat([{"role": "user", "content": content}], max_new_tokens=5)
     assert told.text == pair.says(turn.format(question), pictures[1], max_new_tokens=5)
-    chosen = pair.ours.answer(pictures, question, ["blue", "a red star", "no"])
-    assert {answer.text for answer in chosen} <= {"blue", "a red star", "no"}
-    assert all(answer.candidates.scores == tuple(sorted(answer.candidates.scores)[::-1]) for answer in chosen)
+    chosen = pair.ours.answer(pictures[0], question, ["blue", "a red star", "no"]).candidates
+    likely = {name: pair.scores(asked.format(question), name, pictures[0]) for name in chosen.items}
+    assert chosen.scores == pytest.approx([likely[name] for name in chosen.items], abs=1e-3)
+    assert list(chosen.items) == sorted(likely, key=likely.__getitem__, reverse=True)
 
 
 def test_what_is_written_reads_with_its_tokenizers(pair: Pair, pictures: list[Any], tmp_path: Path) -> None:
@@ -149,8 +174,16 @@ def test_what_is_written_reads_with_its_tokenizers(pair: Pair, pictures: list[An
 @pytest.mark.slow
 def test_halves_speak_too(pair: Pair, pictures: list[Any]) -> None:
     half = chiasm.load(pair.folder, device="cpu", dtype=torch.bfloat16)
-    assert half.caption(pictures, PROMPTS, strategy="beam", max_new_tokens=6)[0].text
-    assert half.answer(pictures[0], "what is it?", ["blue", "no"]).text in {"blue", "no"}
+    assert half.dtype == torch.bfloat16
+    assert len(half.caption(pictures, PROMPTS, strategy="beam", max_new_tokens=6)) == 3
+    asked = pictures[0], "what is it?", ["blue", "a red star", "no"]
+    whole = dict(zip(*_ranked(pair.ours.answer(*asked)), strict=True))
+    items, scores = _ranked(half.answer(*asked))
+    assert scores == pytest.approx([whole[item] for item in items], rel=0.05)
+
+
+def _ranked(answer: Any) -> tuple[Any, Any]:
+    return answer.candidates.items, answer.candidates.scores
 
 
 def test_what_transformers_tokenizer_puts_first_is_what_the_model_reads_first(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ DROPPED = re.compile(
     r"\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"  # invisible ones, broken halves
 )
 FILES = ("tokenizer.json", "vocab.txt", "vocab.json")  # what a folder may hold, the first one counts
+BEFORE = "a"  # any word
 LONGEST = 100  # characters of a word, the bound of the word piece model
 WORDS = """
 an the of in on at with to for from by and or is are that there this it we see no not one two three four five
@@ -120,6 +121,11 @@ class Tokenizer:
         """The words alone, without what opens and ends a text."""
         plain = [_whole(text) for text in texts]
         return [row.ids for row in self._backend.encode_batch_fast(plain, add_special_tokens=False)]
+
+    def following(self, texts: Sequence[str]) -> list[list[int]]:
+        """The words alone where others stand before them, whose byte pairs have the space between the two."""
+        (before,) = self.ids([BEFORE])
+        return [row[len(before) :] for row in self.ids([f"{BEFORE} {text}" for text in texts])]
 
     def prompt(self, texts: Sequence[str]) -> Text:
         """`[DEC] words`, padded on the left: the beginning of what a decoder goes on with."""

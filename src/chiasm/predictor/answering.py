@@ -95,7 +95,7 @@ def _asking(
         case Instructs(), Free():
             return partial(_written, reader, _told(reader, module, together(pictures)), how)
         case Instructs(), Among():
-            words = reader.tokenizer.ids(how.candidates)
+            words = reader.tokenizer.following(how.candidates)
             return partial(_chosen, _told(reader, module, together(pictures)), how, words, rank)
 
 
