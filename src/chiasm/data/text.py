@@ -123,7 +123,7 @@ class Tokenizer:
         return [row.ids for row in self._backend.encode_batch_fast(plain, add_special_tokens=False)]
 
     def following(self, texts: Sequence[str]) -> list[list[int]]:
-        """The words alone where others stand before them, whose byte pairs have the space between the two."""
+        """The words alone, as they are behind others: byte pairs begin with the space between the two."""
         (before,) = self.ids([BEFORE])
         return [row[len(before) :] for row in self.ids([f"{BEFORE} {text}" for text in texts])]
 
