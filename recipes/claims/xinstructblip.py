@@ -56,13 +56,13 @@ class Options:
     tests: int = 400
     """Pairs of things that are asked about, and things that are described."""
     world: str = "single?count=3000"
-    see: int = 250
+    see: int = 800
     """Steps of each stage, as in the recipe."""
-    align: int = 250
+    align: int = 400
     words: int = 600
     perceive: int = 400
-    speak: int = 250
-    lr: float = 3e-3
+    speak: int = 400
+    lr: float = 2e-3
 
 
 Cues = Mapping[str, str]
