@@ -111,7 +111,7 @@ def main() -> None:
 def _candidates(count: int, rng: torch.Generator) -> Candidates:
     """One to four tokens, of which the first are shared, as colours and numbers are."""
     lengths = torch.randint(1, 5, (count,), generator=rng).tolist()
-    words = (torch.randint(5, 5 + count // 4, (length,), generator=rng).tolist() for length in lengths)
+    words = (torch.randint(5, 6 + count // 4, (length,), generator=rng).tolist() for length in lengths)
     return [[first, *(1000 + word for word in rest)] for first, *rest in words]
 
 
