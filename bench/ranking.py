@@ -124,7 +124,7 @@ def _made(dtype: torch.dtype, folder: Path) -> tuple[Any, SplicedLM]:
     )  # fmt: skip
     theirs = InstructBlipForConditionalGeneration(config).eval().requires_grad_(requires_grad=False)
     theirs.save_pretrained(folder)
-    ours = chiasm.load(folder, device="cpu", dtype=dtype).module
+    ours = chiasm.load(folder, device="cpu", dtype=dtype).module.requires_grad_(requires_grad=False)
     return theirs.to(dtype), cast(SplicedLM, ours)
 
 
