@@ -4,7 +4,7 @@ Speaks      seen ─ [DEC] prompt ─────────────── 
 Instructs   seen, among the words of a prompt ─ continued
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,33 +60,34 @@ def heard(
     return Begun(writer, given, Text(nothing, nothing.bool()))
 
 
-def conversation(
-    messages: Sequence[Mapping[str, Any]], module: Instructs
-) -> tuple[list[Piece], dict[str, list[Any]], str]:
+def conversation(messages: Any, module: Instructs) -> tuple[list[Piece], dict[str, list[Any]], str]:
     """The pieces of a prompt that goes on with a conversation, what is shown by sense, and what was asked last.
 
     A message has a `role`, user or assistant, and a `content`: a string, or a list of parts such as
     `{"type": "text", "text": ...}` and `{"type": "image", "image": ...}`, one type for each sense.
     """
     pieces, shown, asked = list[Piece](), dict[str, list[Any]](), ""
-    if not messages or messages[-1].get("role") != "user":
-        raise ValueError("a conversation goes on after a message of the user, and needs one at its end")
+    match messages:
+        case [*before, {"role": "user"} as last]:
+            messages = [*before, last]
+        case _:
+            raise ValueError(
+                "a conversation is a list of messages, of which the last is the user's: it goes on after that"
+            )
     for number, message in enumerate(messages):
         match message:
             case {"role": "assistant", "content": str(text)}:
                 pieces.append(Said(text))
-            case {"role": "user", "content": content}:
-                parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-                asked = " ".join(part["text"] for part in parts if part.get("type") == "text")
+            case {"role": "user", "content": str() | list() as content}:
+                parts: list[Any] = [{"type": "text", "text": content}] if isinstance(content, str) else content
                 pieces += [module.wording.before, *_parts(parts, module, shown, number), module.wording.after]
+                asked = " ".join(part["text"] for part in parts if part["type"] == "text")
             case _:
                 raise ValueError(f"message {number} has no role of user or assistant with a content: {message!r:.80}")
     return pieces, shown, asked
 
 
-def _parts(
-    parts: Sequence[Mapping[str, Any]], module: Instructs, shown: dict[str, list[Any]], number: int
-) -> list[Piece]:
+def _parts(parts: Sequence[Any], module: Instructs, shown: dict[str, list[Any]], number: int) -> list[Piece]:
     pieces = list[Piece]()
     for part in parts:
         match part:

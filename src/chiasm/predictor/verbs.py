@@ -197,7 +197,7 @@ class Predictor:
 
     def chat(
         self,
-        messages: Sequence[Any],
+        messages: Any,
         *,
         strategy: str = "greedy",
         num_beams: int = 3,
