@@ -19,7 +19,8 @@ def systems(asked: Systems) -> None:
         told = [_fields(info) for info in chosen]
         print(json.dumps(told[0] if asked.name else told, indent=2))
     else:
-        print("\n\n".join(map(_page, chosen)))
+        for number, info in enumerate(chosen):  # each as soon as its presets are counted
+            print(("\n" if number else "") + _page(info), flush=True)
 
 
 def _fields(info: SystemInfo) -> dict[str, Any]:

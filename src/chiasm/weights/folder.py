@@ -28,6 +28,10 @@ CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json
 HINTS = "qformer_tokenizer"  # the folder of the Q-Formers' own, as in transformers
 KINDS = {"system": str, "preset": str, "config": dict, "pixels": dict}  # what config.json must hold
 PIECE = 64 << 20  # bytes that are converted at once
+FILLING = {
+    nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.constant_, F.normalize,
+    Tensor.normal_, Tensor.uniform_, Tensor.erfinv_, Tensor.clamp_, Tensor.zero_, Tensor.fill_,
+}  # fmt: skip
 MODEL, DONE = "model", "done.json"  # of a run: its model folder, and what it writes last
 
 
@@ -200,6 +204,6 @@ class _Unfilled(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
-        if func in (nn.init.normal_, Tensor.normal_, F.normalize):
+        if func in FILLING:
             return args[0] if args else given["tensor"]
         return (torch.empty if func is torch.randn else func)(*args, **given)
