@@ -127,9 +127,12 @@ print(at("VmHWM") - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's own account of memory")
 def test_the_peak_is_that_of_a_chunk() -> None:
-    """All logits are 82 MB, and a chunk of an eighth is read and kept three times, or five where the system is slow."""
+    """All logits are 82 MB, and a chunk of an eighth is kept three times; what is freed may come back late."""
     peaks = [
-        int(subprocess.run([sys.executable, "-c", PROBE, how], check=True, capture_output=True, text=True).stdout)
+        min(
+            int(subprocess.run([sys.executable, "-c", PROBE, how], check=True, capture_output=True, text=True).stdout)
+            for _ in range(3)
+        )
         for how in ("plain", "chunked")
     ]
     assert peaks[0] > 2 * 1024 * 20_000 * 4 > 3 * peaks[1], peaks
