@@ -102,7 +102,7 @@ def test_as_many_clips_as_are_asked_for() -> None:
 @pytest.mark.parametrize(("sound", "told"), [
     (b"RIFF, but no sound", "sound 3 (bytes): is not a sound of any known format"),
     (Path("none.wav"), "sound 3 (none.wav): No such file or directory"),
-    ("nul\0", "sound 3 (nul\0): embedded null"),
+    ("nul\0", "sound 3 ('nul\\x00'): embedded null"),
     (Sound(np.zeros(0, np.float32), 16_000), "sound 3 (Sound): has no samples"),
     (Sound(np.array([0.0, np.nan]), 16_000), "sound 3 (Sound): has samples that are no numbers"),
     (Sound(np.ones(4, np.float32), 0), "sound 3 (Sound): has 0 samples a second"),

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from chiasm.core.errors import MediaError
+
 MEND = "bring it back from a copy, or delete it and start again"
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -41,6 +43,16 @@ def read_file(path: Path, *, most: int) -> bytes:
     if about.st_size > most:
         raise OSError(errno.EFBIG, f"Has {about.st_size:,} bytes, and at most {most:,} are read", str(path))
     return path.read_bytes()
+
+
+def read_thing(path: str | Path, *, index: int, most: int, kind: str = "picture") -> bytes:
+    """The bytes of one of many things of a kind; what is wrong is a `MediaError` that names it."""
+    try:
+        return read_file(Path(path), most=most)
+    except OSError as error:
+        raise MediaError(index, str(path), error.strerror or str(error), kind) from error
+    except ValueError as error:  # a name that no file can have
+        raise MediaError(index, repr(str(path)), str(error), kind) from error
 
 
 def read_record(path: Path) -> dict[str, Any]:

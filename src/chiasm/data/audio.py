@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chiasm.core.errors import MediaError
-from chiasm.core.files import read_file
+from chiasm.core.files import read_thing
 from chiasm.data.pairs import Sound, Unread
 
 BYTES = 1 << 30  # of a file: more than an hour and a half of stereo at 44.1 kHz
@@ -75,7 +75,7 @@ def decode(sound: object, *, index: int = 0) -> Sound:
         case Sound():
             return _checked(np.asarray(sound.samples, dtype=np.float32), sound.rate, index, "Sound")
         case str() | Path():
-            return _from_bytes(_contents(Path(sound), index), index, str(sound))
+            return _from_bytes(read_thing(sound, index=index, most=BYTES, kind="sound"), index, str(sound))
         case bytes():
             return _from_bytes(sound, index, "bytes")
         case Unread(where, reason):
@@ -109,15 +109,6 @@ def _weighed(windows: Samples, places: NDArray[np.int64], new: int, slow: float)
     offsets = (np.arange(-reach, reach + 1) - distances[:, None] / new) / slow
     weights = np.sinc(offsets) * np.cos(np.pi / 2 * np.clip(offsets / ZEROS, -1, 1)) ** 2 / slow
     return np.einsum("nk,nk->n", windows[before], weights.astype(np.float32)[kind])
-
-
-def _contents(path: Path, index: int) -> bytes:
-    try:
-        return read_file(path, most=BYTES)
-    except OSError as error:
-        raise _error(index, str(path), error.strerror or str(error)) from error
-    except ValueError as error:  # a name that no file can have
-        raise _error(index, str(path), str(error)) from error
 
 
 def _from_bytes(data: bytes, index: int, path: str) -> Sound:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from chiasm.core.ability import Picture
 from chiasm.core.errors import MediaError
-from chiasm.core.files import read_file
+from chiasm.core.files import read_thing
 from chiasm.core.types import Fit, Pixels
 from chiasm.data.formats import called, readable
 from chiasm.data.pairs import Unread
@@ -84,7 +84,7 @@ def decode(picture: Picture, *, index: int = 0) -> UInt8[np.ndarray, "h w 3"]:
     """
     match picture:
         case str() | Path():
-            return _from_bytes(_contents(picture, index), index, str(picture))
+            return _from_bytes(read_thing(picture, index=index, most=BYTES), index, str(picture))
         case bytes() | bytearray() | memoryview():
             return _from_bytes(bytes(picture), index, "bytes")
         case Image.Image():
@@ -166,15 +166,6 @@ class _Quiet:
 
 
 QUIET = _Quiet()
-
-
-def _contents(path: str | Path, index: int) -> bytes:
-    try:
-        return read_file(Path(path), most=BYTES)
-    except OSError as error:
-        raise MediaError(index, str(path), error.strerror or str(error)) from error
-    except ValueError as error:  # a name that no file can have
-        raise MediaError(index, repr(path), str(error)) from error
 
 
 def _from_bytes(data: bytes, index: int, path: str) -> UInt8[np.ndarray, "h w 3"]:

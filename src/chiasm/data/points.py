@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chiasm.core.errors import MediaError
-from chiasm.core.files import read_file
+from chiasm.core.files import read_thing
 from chiasm.data.pairs import Cloud, Unread
 from chiasm.data.sources.chance import chance
 
@@ -63,22 +63,13 @@ def decode(cloud: object, *, index: int = 0) -> Cloud:
         case np.ndarray():
             return _checked(cloud, index, "array")
         case str() | Path():
-            return _from_bytes(_contents(Path(cloud), index), index, str(cloud))
+            return _from_bytes(read_thing(cloud, index=index, most=BYTES, kind="cloud"), index, str(cloud))
         case bytes():
             return _from_bytes(cloud, index, "bytes")
         case Unread(where, reason):
             raise _error(index, where, reason)
         case _:
             raise _error(index, type(cloud).__name__, "is no path, bytes, array or Cloud")
-
-
-def _contents(path: Path, index: int) -> bytes:
-    try:
-        return read_file(path, most=BYTES)
-    except OSError as error:
-        raise _error(index, str(path), error.strerror or str(error)) from error
-    except ValueError as error:  # a name that no file can have
-        raise _error(index, str(path), str(error)) from error
 
 
 def _from_bytes(data: bytes, index: int, path: str) -> Cloud:
