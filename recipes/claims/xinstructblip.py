@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 nice python recipes/claims/xinstructblip.py
 
 It prints the tables of docs/results/xinstructblip.md. A tiny language model learns from texts what is asked about two
-things in words; then it is frozen, and each sense learns alone to speak to it (`recipes/xinstructblip.py`). Only then
-are two shown together (arXiv:2311.18799): which of them is larger, and have they the same size, colour or shape? One
-thing alone leaves these open. The same command again goes on where it stopped.
+things in words; then it is frozen, and each sense learns alone to speak to it (`recipes/xinstructblip.py`): as in the
+paper, asked about its own thing only, or also about its thing and another one in words. Only then are two shown
+together (arXiv:2311.18799): which of them is larger, and have they the same size, colour or shape? One thing alone
+leaves these open. The same command again goes on where it stopped.
 """
 
 import importlib.util
@@ -14,7 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -37,10 +38,14 @@ from chiasm.decoding.strategies import Greedy, Limits
 from chiasm.evaluation.captioning import attributes
 from chiasm.evaluation.intervals import spread
 from chiasm.predictor.open import load
+from chiasm.predictor.verbs import Predictor
+from chiasm.training.run import Brought, Run
 from chiasm.training.train import train
 
 KINDS = ("larger", "same")
 FIELDS = ("size", "colour", "shape")
+TRAINED = {"as in the paper": False, "beside words": True}
+COMMON = ("words", "pretrain", "align")  # runs of the recipe that know nothing of senses
 SHARED = ("senses", "world", "see", "align", "words", "perceive", "speak", "lr")  # options of the recipe
 BATCH = 100
 
@@ -52,7 +57,8 @@ class Options:
     out: Path = Path("runs/claims/xinstructblip")
     """Where the trained models go."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    senses: tuple[str, str] = ("image", "sound")
+    senses: tuple[str, ...] = ("image", "sound", "points")
+    """Pictures come first; every two are asked about together."""
     tests: int = 400
     """Pairs of things that are asked about, and things that are described."""
     world: str = "single?count=3000"
@@ -114,6 +120,7 @@ WAYS: Mapping[str, Way] = {
     "no {0}": Way(withheld=(0,)),
     "no {1}": Way(withheld=(1,)),
 }
+ALONE = "descriptions of one thing"
 READ, SOCRATIC = "the language model reads what is true of both", "it reads what each sense said of its thing"
 Found = Mapping[str, Mapping[str, float]]
 
@@ -178,25 +185,37 @@ class Exam:
 def main(options: Options) -> None:
     """Train and measure what was not measured yet, then print the tables."""
     torch.set_num_threads(1)
-    seeds = [_measured(options, seed) for seed in options.seeds]
-    _table(f"answers right, %, {' and '.join(options.senses)}", (*KINDS, "all"), [seed["joint"] for seed in seeds])
-    _table("right in descriptions of one thing, %", FIELDS, [seed["alone"] for seed in seeds])
+    seeds = [{name: _measured(options, seed, name) for name in TRAINED} for seed in options.seeds]
+    for title in seeds[0][next(iter(TRAINED))]:
+        columns = FIELDS if title == ALONE else (*KINDS, "all")
+        _table(title, columns, [{name: measured[title] for name, measured in seed.items()} for seed in seeds])
 
 
-def _measured(options: Options, seed: int) -> Mapping[str, Found]:
-    """By table, row and column, for one seed."""
+def _measured(options: Options, seed: int, name: str) -> Mapping[str, Found]:
+    """Tables of one model."""
     place, recipe = options.out / f"seed-{seed}", _recipe()
-    if (done := place / "results.json").is_file():
+    if (done := place / f"{_plain(name)}.json").is_file():
         return json.loads(done.read_text())
-    launch = recipe.Options(**{name: value for name, value in vars(options).items() if name in SHARED}, seed=seed)
-    train(recipe.runs(launch), place)
-    trained = load(place, device="cpu")
+    shared = {option: value for option, value in vars(options).items() if option in SHARED}
+    launch = recipe.Options(**shared, seed=seed, beside=TRAINED[name])
+    trained = _trained(recipe.runs(launch), place, name)
     exam = Exam(trained.module, trained.tokenizer, ImageProcessor(trained.card.pixels), recipe.TASK)
     test = recipe.few(launch, split="test", count=options.tests)
-    ways = [senses.SENSES[name](test.world) for name in options.senses]
-    results = {"joint": _joint(exam, senses.Joint(test, (ways[0], ways[1]))), "alone": _alone(exam, ways, test)}
+    ways = [senses.SENSES[each](test.world) for each in options.senses]
+    pairs = {" and ".join(way.noun for way in two): senses.Joint(test, two) for two in combinations(ways, 2)}
+    results = {title: _joint(exam, source) for title, source in pairs.items()} | {ALONE: _alone(exam, ways, test)}
     write_atomic(done, (json.dumps(results, indent=2) + "\n").encode())
     return results
+
+
+def _trained(runs: Sequence[Run], place: Path, name: str) -> Predictor:
+    """A model; what comes before its senses is trained once for all."""
+    common, own = ([run for run in runs if (run.name in COMMON) == before] for before in (True, False))
+    aligned = train(common, place / "common")
+    (words,) = (place / "common").glob("*-words")
+    own[0] = replace(own[0], brought={"lm": Brought(load(words, device="cpu").module, "lm")})
+    train(own, place / _plain(name), start=aligned)
+    return load(place / _plain(name), device="cpu")
 
 
 def _joint(exam: Exam, source: senses.Joint) -> Found:
@@ -252,12 +271,19 @@ def _batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
     return (pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH))
 
 
-def _table(title: str, columns: Sequence[str], seeds: Sequence[Found]) -> None:
-    print(f"| {title} | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
-    for row in seeds[0]:
-        cells = (spread([100 * seed[row][column] for seed in seeds]) for column in columns)
-        print(f"| {row} | {' | '.join(f'{mean:.0f} ± {deviation:.0f}' for mean, deviation in cells)} |")
+def _table(title: str, columns: Sequence[str], seeds: Sequence[Mapping[str, Found]]) -> None:
+    """Rows and columns, of both ways to train."""
+    heads = [f"{name}: {column}" for name in TRAINED for column in columns]
+    print(f"| {title}, right, % | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
+    for row in seeds[0][next(iter(TRAINED))]:
+        values = ([100 * seed[name][row][column] for seed in seeds] for name in TRAINED for column in columns)
+        cells = (f"{mean:.0f} ± {deviation:.0f}" for mean, deviation in map(spread, values))
+        print(f"| {row} | {' | '.join(cells)} |")
     print()
+
+
+def _plain(name: str) -> str:
+    return "-".join(name.split())
 
 
 def _recipe() -> ModuleType:

@@ -20,7 +20,7 @@ from chiasm.core.types import Instructed, Prompt, Text, Worded
 from chiasm.data.batches import asked
 from chiasm.data.pairs import Pair
 from chiasm.data.perceive import shows
-from chiasm.data.prompts import Prompter
+from chiasm.data.prompts import Prompter, Told
 from chiasm.data.text import Tokenizer, clean
 
 
@@ -56,16 +56,20 @@ class Instructions:
     def batch(self, images: Float[Tensor, "b k 3 h w"], words: Sequence[Any], _pad: int) -> Instructed:
         return Instructed({self.sense: images}, *self.texts([([self.sense], *row) for row in words]))
 
-    def texts(self, rows: Sequence[tuple[Sequence[str], str, str]]) -> tuple[Prompt, Text]:
-        """Prompts and what should be said to them, of senses, instruction and answer."""
-        turns = [self.prompter.turn(senses, instruction) for senses, instruction, _ in rows]
+    def texts(self, rows: Sequence[tuple[Sequence[str | Told], str, str]]) -> tuple[Prompt, Text]:
+        """Prompts and what should be said to them, of what is shown or told, instruction and answer."""
+        turns = [self.prompter.turn(things, instruction) for things, instruction, _ in rows]
         prompt = self.prompter(turns, [instruction for _, instruction, _ in rows], longest=self.longest)
         return prompt, self.prompter.said([said for *_, said in rows], longest=self.longest_said)
 
 
 @dataclass(frozen=True)
 class Sensed:
-    """The same about whatever pairs show, to any of the senses: a loader of `perceive.Senses` takes it."""
+    """The same about whatever pairs show, to any of the senses: a loader of `perceive.Senses` takes it.
+
+    Where a pair has the tag `things`, these are what it is about, in order: a sense that is shown one of the pair's,
+    or a sense and words, where the thing is told instead: `["image", ["audio", "a small red circle"]]`.
+    """
 
     told: Instructions
 
@@ -73,15 +77,15 @@ class Sensed:
         return []
 
     def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
-        tasks = [([sense for sense, _ in shows(pair)], _task(pair)) for pair in pairs]
-        return [task if isinstance(task, str) else (senses, task) for senses, task in tasks]
+        tasks = [(_things(pair), _task(pair)) for pair in pairs]
+        return [task if isinstance(task, str) else (things, task) for things, task in tasks]
 
-    def vary(self, words: tuple[Sequence[str], Any], rng: Random) -> tuple[Sequence[str], tuple[str, str]]:
-        """The senses, an instruction and what should be said, for one epoch."""
+    def vary(self, words: tuple[Sequence[str | Told], Any], rng: Random) -> tuple[Sequence[str | Told], Any]:
+        """What it is about, an instruction and what should be said, for one epoch."""
         return words[0], self.told.vary(words[1], rng)
 
     def batch(self, shown: Mapping[str, Float[Tensor, "n f ..."]], words: Sequence[Any], _pad: int) -> Instructed:
-        rows = [(senses, instruction, said) for senses, (instruction, said) in words]
+        rows = [(things, instruction, said) for things, (instruction, said) in words]
         return Instructed(shown, *self.told.texts(rows))
 
 
@@ -171,6 +175,12 @@ class Texts:
 
 def _words(pair: Pair, most: int = 30) -> Any:
     return clean(pair.text, max_words=most).split() or "no text"
+
+
+def _things(pair: Pair) -> list[str | Told]:
+    """What is shown, by sense, and what is told."""
+    things = pair.tags.get("things", [sense for sense, _ in shows(pair)])
+    return [thing if isinstance(thing, str) else Told(*thing) for thing in things]
 
 
 def _task(pair: Pair) -> Any:

@@ -22,13 +22,21 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a sense would perceive, in words instead: they come after what announces it."""
+
+    sense: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Said:
     """What the model itself said before; it ends as all that it says does."""
 
     text: str
 
 
-Piece = str | Shown | Said
+Piece = str | Shown | Told | Said
 
 
 @runtime_checkable
@@ -50,19 +58,22 @@ class Prompter:
     cues: Mapping[str, str]
     hints: Tokenizer | None = None
 
-    def turn(self, shown: Sequence[str], text: str) -> list[Piece]:
-        """One thing to do, about what is shown to these senses, in the order of X-InstructBLIP: the words come last."""
-        return [self.wording.before, *map(Shown, shown), text, self.wording.after]
+    def turn(self, things: Sequence[str | Told], text: str) -> list[Piece]:
+        """One thing to do, about what is shown to some senses, or told; as in X-InstructBLIP the words come last."""
+        shown = (Shown(thing) if isinstance(thing, str) else thing for thing in things)
+        return [self.wording.before, *shown, text, self.wording.after]
 
     def tokens(self, pieces: Sequence[Piece], *, longest: int | None = None) -> list[int]:
         """Of one prompt; of one that is too `longest`, the first words go, and nothing that is shown."""
         senses, body = [*self.cues], list[int]()
         for piece in pieces:
             match piece:
-                case Shown(sense) if sense not in self.cues:
+                case Shown(sense) | Told(sense, _) if sense not in self.cues:
                     raise ValueError(f"the model has no sense for {sense}: it has {', '.join(senses)}")
                 case Shown(sense):
                     body += [*self._of(self.cues[sense]), self.wording.place(senses.index(sense))]
+                case Told(sense, words):
+                    body += self._of(f"{self.cues[sense]}{words}")
                 case Said(text):
                     body += [*self._of(text), self.wording.end]
                 case text:

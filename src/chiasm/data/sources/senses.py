@@ -241,6 +241,31 @@ class Joint:
         return _fingerprint(self)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Joint questions to one sense alone: what it perceives is shown, the other thing is told in words."""
+
+    joint: Joint
+    sense: Sense
+
+    def __len__(self) -> int:
+        return len(self.joint)
+
+    def __getitem__(self, index: int) -> Pair:
+        both, pairs = self.joint.asked(index), self.joint.pairs
+        own = both.senses.index(self.sense)
+        things = [
+            sense.name if sense == self.sense else [sense.name, say(dict(sense.told(scene).facts))]
+            for sense, scene in zip(both.senses, both.scenes, strict=True)
+        ]
+        tags = {"senses": [self.sense.name], "things": things, **_asked(both.question, both.choices)}
+        return Pair(_id(pairs, index), self.sense.perceive(both.scenes[own]), both.question.text, tags)
+
+    @property
+    def fingerprint(self) -> str:
+        return _fingerprint(self)
+
+
 def _same(scene: Scene, senses: tuple[Sense, Sense], pairs: WorldPairs, rng: Random) -> Both:
     """The answer is drawn first, then a thing that fits: so it depends on neither thing alone."""
     told = [set(sense.told(scene).facts) for sense in senses]
