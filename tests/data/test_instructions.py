@@ -1,13 +1,15 @@
 """Instructions: what a row becomes in which epoch, and the batch it stands in."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from chiasm.core.types import Instructed, Pixels, Worded, Wording
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
-from chiasm.data.instructions import Behind, Continuations, Halves, Instructions, Texts
+from chiasm.data.instructions import Behind, Continuations, Halves, Instructions, Sensed, Texts
 from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair
 from chiasm.data.prompts import Prompter
@@ -81,6 +83,19 @@ def test_a_loader_makes_another_batch_in_another_epoch_and_the_same_again() -> N
     assert batch.shown["image"].shape == (2, 1, 3, 8, 8)
     assert len(batch.prompt) == len(batch) == 2
     assert (batch.prompt.words.ids == -1).sum(dim=1).tolist() == [1, 1]
+
+
+def test_what_is_told_stands_among_what_is_shown() -> None:
+    """A thing that is shown or told, in the order of the tag, before the question."""
+    told = Sensed(Instructions(replace(PROMPTER, cues={"image": "seen:", "audio": "heard:"})))
+    tags = {"question": "which?", "answers": ["it"], "senses": ["image"]}
+    beside = Pair("a", SQUARE, "", tags | {"things": ["image", ["audio", "a star"]]})
+    rows = [told.vary(row, chance("t")) for row in told.read([beside, Pair("b", SQUARE, "", tags)], WORDS)]
+    batch = told.batch({"image": torch.zeros(2, 1, 3, 8, 8)}, rows, 0)
+    assert [WORDS.decode([i for i in row if i >= 0]) for row in batch.prompt.words.ids.tolist()] == [
+        "seen : heard : a star which ?", "seen : which ?",
+    ]  # fmt: skip
+    assert (batch.prompt.words.ids < 0).sum(dim=1).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(("parts", "given"), [(Texts(PROMPTER).parts, {""}), (Halves(), {"a", "a red"})])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from chiasm.core.types import Wording
-from chiasm.data.prompts import Prompter, Said, Shown
+from chiasm.data.prompts import Prompter, Said, Shown, Told
 from chiasm.data.text import Tokenizer
 
 WORDS = Tokenizer.builtin()
@@ -46,6 +46,14 @@ def test_words_around_and_cues_before() -> None:
         < rest.index(-2)
         < rest.index(WORDS.ids(["which"])[0][0])
     )
+
+
+def test_what_is_told_stands_where_it_would_be_shown() -> None:
+    prompter = Prompter(WORDS, OPT, {"image": "", "audio": "the "})
+    told = prompter.turn([Told("audio", "red star"), "image"], "of")
+    assert spelled(prompter.tokens(told)) == "<2> the red star <-1> of"
+    with pytest.raises(ValueError, match="the model has no sense for points: it has image, audio"):
+        prompter.tokens([Told("points", "a red star")])
 
 
 def test_what_was_said_ends_as_it_did() -> None:

@@ -16,7 +16,7 @@ from chiasm.data.sources import open_source
 from chiasm.data.sources.canvas import OUTLINES, Scene
 from chiasm.data.sources.grammar import PHRASINGS, SINGULARS, VOCABULARY, say, understand
 from chiasm.data.sources.motion import motion, video
-from chiasm.data.sources.senses import SENSES, Both, Hearing, Joint, Sensed, SensedQuestions, Sight
+from chiasm.data.sources.senses import SENSES, Beside, Both, Hearing, Joint, Sensed, SensedQuestions, Sight
 from chiasm.data.sources.solids import SOLIDS, cloud
 from chiasm.data.sources.tones import LOUDNESS, RATE, TIMBRES, pitch, sound
 from chiasm.data.sources.world import PAINTS, PRESETS, Placed, World, WorldPairs, single
@@ -274,6 +274,24 @@ def test_one_sense_alone_knows_no_more_than_none() -> None:
     assert guessed("audio") == pytest.approx(0.5, abs=0.09)
     assert guessed("image", "audio") > 0.95, "both together tell"
     assert {each.senses[0].name for each in asked} == {"image", "audio"}
+
+
+def test_one_sense_is_asked_beside_what_the_other_would_perceive() -> None:
+    joint, orders = _joint("joint:image+sound:single", 12), set[tuple[str, ...]]()
+    for sense, other in (joint.senses, joint.senses[::-1]):
+        source = Beside(joint, sense)
+        for index in range(len(source)):
+            both, pair = joint[index], source[index]
+            at = both.tags["senses"].index(sense.name)
+            things = [sense.name, [other.name, both.tags["captions"][1 - at]]]
+            assert pair.tags["things"] == (things if at == 0 else things[::-1])
+            assert pair.tags["senses"] == [sense.name]
+            assert pair.second is None
+            assert str(pair.image) == str((both.image, both.second)[at])
+            assert (pair.text, pair.tags["answers"]) == (both.text, both.tags["answers"])
+            orders.add(tuple(both.tags["senses"]))
+    assert len(orders) == 2, "what is told comes first as well as last"
+    assert len({Beside(joint, sense).fingerprint for sense in joint.senses} | {joint.fingerprint}) == 3
 
 
 def test_where_only_pictures_will_do_others_are_named(tmp_path: Path) -> None:

@@ -201,8 +201,9 @@ def test_xinstructblip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     claim.main(options)
     table = capsys.readouterr().out
     assert "| always the most usual answer | 50 ± 0 | 100 ± 0 | 67 ± 0 |" in table
-    assert {line.count("|") for line in table.splitlines() if line} == {5}
-    (tmp_path / "seed-0/1-words/metrics.jsonl").unlink()
+    assert {line.count("|") for line in table.splitlines() if line} == {8}
+    assert table.count("| both are shown |") == 3
+    (log := tmp_path / "seed-0/common/1-words/metrics.jsonl").unlink()
     claim.main(options)
     assert capsys.readouterr().out == table
-    assert not (tmp_path / "seed-0/1-words/metrics.jsonl").exists()
+    assert not log.exists()
