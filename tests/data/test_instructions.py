@@ -93,7 +93,7 @@ def test_what_is_told_stands_among_what_is_shown() -> None:
     rows = [told.vary(row, chance("t")) for row in told.read([beside, Pair("b", SQUARE, "", tags)], WORDS)]
     batch = told.batch({"image": torch.zeros(2, 1, 3, 8, 8)}, rows, 0)
     assert [WORDS.decode([i for i in row if i >= 0]) for row in batch.prompt.words.ids.tolist()] == [
-        "seen : heard : a star which ?", "seen : which ?",
+        "seen : heard : a star which?", "seen : which?",
     ]  # fmt: skip
     assert (batch.prompt.words.ids < 0).sum(dim=1).tolist() == [1, 1]
 
