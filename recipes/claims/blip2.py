@@ -35,7 +35,7 @@ from chiasm.data.sources.chance import chance
 from chiasm.data.sources.compose import Chain, Drawn, drawn
 from chiasm.data.sources.grammar import parse, say
 from chiasm.data.sources.tasks import WorldQuestions
-from chiasm.data.sources.world import WorldPairs, single
+from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.captioning import attributes
 from chiasm.evaluation.intervals import spread
@@ -51,8 +51,10 @@ PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
 POINTS = 6  # of a learning curve
 SHORT = 10  # texts, and pictures, that matching orders
 SEE_BATCH = 128  # texts that differ in the shape alone are rare
-WORLD = replace(single(), phrasings=4)
+PHRASINGS = 4
+TABLES = ("first", "second", "answers")
 WHOLE = Whole()
+NAMES = {"cosine": "R@1 by cosine, %", "re-ranked": "R@1 re-ranked, %", "answers": "answers, never taught"}
 FACTS = ("size", "colour", "shape", "place")
 
 
@@ -63,6 +65,9 @@ class Options:
     out: Path = Path("runs/claims/blip2")
     """Where the trained models go."""
     seeds: tuple[int, ...] = (0, 1, 2)
+    world: str = "single"
+    tables: tuple[str, ...] = TABLES
+    """To be printed; `--world pair --tables first` finds pictures of two things."""
     see: int = 800
     """Steps of each stage."""
     words: int = 800
@@ -114,6 +119,7 @@ FIRST = {
     "all three losses": First(),
     "without generation": First(without=("generate",)),
     "all three losses, one query": First(queries=1),
+    "all three losses, 32 queries": First(queries=32),
 }
 SECOND = {
     "after the first stage": Second(after="all three losses"),
@@ -124,6 +130,7 @@ SECOND = {
     "after the first stage, speaking to who read nothing twice": Second(after="all three losses", speaks="words-once"),
     "encoder-decoder, after the first stage": Second(after="all three losses", speaks="words-halves"),
     "encoder-decoder, without the first stage": Second(speaks="words-halves"),
+    "encoder-decoder, without it, for as many steps as both stages": Second(longer=True, speaks="words-halves"),
 }
 ASKED = ("after the first stage", "without the first stage")  # who is taught to answer, too
 
@@ -143,7 +150,9 @@ class Lesson:
 
     def drawn(self, split: str, count: int) -> tuple[Drawn, Drawn]:
         """Captions, and questions about the same pictures."""
-        world = WorldPairs(WORLD, seed=self.seed, count=count, split=split)
+        world = WorldPairs(
+            replace(PRESETS[self.options.world](), phrasings=PHRASINGS), seed=self.seed, count=count, split=split
+        )
         captions = drawn(world)
         asked = WorldQuestions(world, kinds=("attribute",))
         return captions, captions.each(lambda row, _: asked[row], "asked")
@@ -170,7 +179,7 @@ class Lesson:
             return replace(pair, text=f"{pair.text} {question} {tags['answers'][0]}")
 
         def again(row: int, pair: Pair) -> Pair:
-            words = chance("again", row).randrange(WORLD.phrasings)
+            words = chance("again", row).randrange(PHRASINGS)
             return replace(pair, text=f"{pair.text} {say(pair.tags['facts'], words)}")
 
         once = captions, captions.each(answered, "answered")
@@ -315,12 +324,13 @@ class Taught:
     def curves(self) -> dict[str, dict[str, Curve]]:
         """All exams of all models, by table and row."""
         found: dict[str, dict[str, Curve]] = {}
-        for title, teach, rows, folder in (
-            ("second", self.second, SECOND, "{}/1-generate"),
-            ("answers", self.asked, ASKED, "{}-asked/1-vqa"),
-            ("first", self.first, FIRST, "{}/1-align"),
-        ):
-            for name in rows:
+        taught = {
+            "second": (self.second, SECOND, "{}/1-generate"),
+            "answers": (self.asked, ASKED, "{}-asked/1-vqa"),
+            "first": (self.first, FIRST, "{}/1-align"),
+        }
+        for title, (teach, rows, folder) in taught.items():
+            for name in rows if title in self.lesson.options.tables else ():
                 teach(name)
                 lines = (self.place / folder.format(_plain(name)) / "metrics.jsonl").read_text().splitlines()
                 exams = [json.loads(line)["validation"] for line in lines]
@@ -333,36 +343,25 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     seeds = [Taught(Lesson(options, seed)).curves() for seed in options.seeds]
     points = [f"{point + 1}/{POINTS}" for point in range(POINTS)]
-    _head("first stage", ["R@1 by cosine, %", "R@1 re-ranked, %"])
-    for name in FIRST:
-        print(_line(name, (_last(seeds, "first", name, head) for head in ("cosine", "re-ranked"))))
-    _head("captions right, %, after a part of the steps", [*points, *FACTS, "answers, never taught"])
-    for name in SECOND:
-        last = (_last(seeds, "second", name, exam) for exam in (*FACTS, "answers"))
-        print(_line(name, (*_points(seeds, "second", name, "captions"), *last)))
-    _head("answers right, %, taught to answer", points)
-    for name in ASKED:
-        print(_line(name, _points(seeds, "answers", name, "answers")))
+    for title, rows, head, exam, last in (
+        ("first", FIRST, "first stage", "", ("cosine", "re-ranked")),
+        ("second", SECOND, "captions right, %, after a part of the steps", "captions", (*FACTS, "answers")),
+        ("answers", ASKED, "answers right, %, taught to answer", "answers", ()),
+    ):
+        if title not in options.tables:
+            continue
+        print(f"\n{_line(head, columns := (*(points if exam else ()), *(NAMES.get(one, one) for one in last)))}")
+        print("|---" * (1 + len(columns)) + "|")
+        for name in rows:
+            curves = [seed[title][name] for seed in seeds]
+            cells = [_cell(point[exam] for point in points) for points in zip(*curves, strict=True) if exam]
+            print(_line(name, (*cells[:POINTS], *(_cell(curve[-1][one] for curve in curves) for one in last))))
     learns, whole = _share_of_what_learns(Lesson(options, options.seeds[0]))
     print(f"\nThe second stage trains {learns:,} of {whole:,} parameters; the others are the same to the bit.")
 
 
-Seeds = Sequence[Mapping[str, Mapping[str, Curve]]]
-
-
-def _head(title: str, columns: Sequence[str]) -> None:
-    print(f"\n{_line(title, columns)}\n{'|---' * (len(columns) + 1)}|")
-
-
-def _points(seeds: Seeds, table: str, row: str, exam: str) -> list[str]:
-    """A curve: the mean and spread of each of its points."""
-    curves = [[point[exam] for point in seed[table][row]][:POINTS] for seed in seeds]
-    cells = (spread(values) for values in zip(*curves, strict=True))
-    return [f"{mean:.0f} ± {deviation:.0f}" for mean, deviation in cells]
-
-
-def _last(seeds: Seeds, table: str, row: str, exam: str) -> str:
-    mean, deviation = spread([seed[table][row][-1][exam] for seed in seeds])
+def _cell(values: Iterable[float]) -> str:
+    mean, deviation = spread([*values])
     return f"{mean:.0f} ± {deviation:.0f}"
 
 
@@ -393,7 +392,7 @@ def _share(marks: Sequence[bool]) -> float:
 
 
 def _plain(name: str) -> str:
-    return "-".join("".join(letter if letter.isalpha() else " " for letter in name).split())
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in name).split())
 
 
 if __name__ == "__main__":
