@@ -110,10 +110,11 @@ def _fitted(start: Predictor, pixels: int | None, *, epoch: int) -> tuple[Config
         case DistilledAnswerer.Config(answerer=student) as same:
             student = replace(student, vision=student.vision.sized(pixels))
             return replace(same, answerer=student), replace(stages["albef"], inherit={"": ""})
-    raise ValueError(
-        f"answers do not start from {start.system}/{start.preset}: --weights takes what blip or albef were "
-        "pre-trained to, such as blip/tiny, or what answers already"
-    )
+        case _:
+            raise ValueError(
+                f"answers do not start from {start.system}/{start.preset}: --weights takes what blip or albef were "
+                "pre-trained to, such as blip/tiny, or what answers already"
+            )
 
 
 def _questions(data: str) -> Source:

@@ -35,7 +35,7 @@ from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.prompts import Prompter
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.compose import Chain
+from chiasm.data.sources.compose import Chain, Drawn
 from chiasm.data.sources.grammar import PLURALS, VOCABULARY
 from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.templates import QUESTIONS
@@ -95,20 +95,6 @@ class Options:
     """Questions."""
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Pairs in memory: all models learn from the same pictures."""
-
-    pairs: tuple[Pair, ...]
-    fingerprint: str
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Pair:
-        return self.pairs[index]
-
-
 def region(pair: Pair, rng: Random) -> Pair:
     """What the one thing of two looks like that is on the left, at the top, inside or the like."""
     facts, field, second = pair.tags["facts"], rng.choice(("colour", "shape")), rng.random() < 0.5
@@ -151,6 +137,12 @@ def read(pair: Pair, asked: Pair, rng: Random) -> Pair:
     return replace(asked, text=f"{pair.text} {question} {asked.tags['answers'][0]}", tags={"said": "answer"})
 
 
+# of so many words, those that are given before the others are said
+CUTS: Mapping[str, Callable[[int], int]] = {
+    "all": lambda _: 0, "again": lambda count: count // 2, "answer": lambda count: count - 1,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Lines:
     """Texts for a language model: a caption is said, said again once it is read, or asked about."""
@@ -162,8 +154,8 @@ class Lines:
 
     def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
         rows = zip(self.texts.read(pairs, tokenizer), (pair.tags.get("said", "all") for pair in pairs), strict=True)
-        cuts = {"all": lambda _: 0, "again": lambda row: len(row) // 2, "answer": lambda row: len(row) - 1}
-        return [(" ".join(row[: (cut := cuts[said](row))]), " ".join(row[cut:])) for row, said in rows]
+        cuts = ((row, CUTS[said](len(row))) for row, said in rows)
+        return [(" ".join(row[:cut]), " ".join(row[cut:])) for row, cut in cuts]
 
     def batch(self, images: Tensor, words: Sequence[Any], pad: int) -> Worded:
         return self.texts.batch(images, words, pad)

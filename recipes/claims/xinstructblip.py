@@ -199,7 +199,9 @@ def _measured(options: Options, seed: int, name: str) -> Mapping[str, Found]:
     shared = {option: value for option, value in vars(options).items() if option in SHARED}
     launch = recipe.Options(**shared, seed=seed, beside=TRAINED[name])
     trained = _trained(recipe.runs(launch), place, name)
-    exam = Exam(trained.module, trained.tokenizer, ImageProcessor(trained.card.pixels), recipe.TASK)
+    if not isinstance(model := trained.module, SplicedLM):
+        raise ValueError(f"{place} holds a {trained.system}, but joint questions take a model of several senses")
+    exam = Exam(model, trained.tokenizer, ImageProcessor(trained.card.pixels), recipe.TASK)
     test = recipe.few(launch, split="test", count=options.tests)
     ways = [senses.SENSES[each](test.world) for each in options.senses]
     pairs = {" and ".join(way.noun for way in two): senses.Joint(test, two) for two in combinations(ways, 2)}

@@ -9,7 +9,7 @@ from torch import nn
 
 from chiasm.core import ranks
 from chiasm.core.types import Losses, Markers, Worded
-from chiasm.nn.language import AnyWords, Language
+from chiasm.nn.language import AnyWords, Language, LanguageConfig
 from chiasm.objectives.language import next_token_of
 
 
@@ -18,14 +18,14 @@ class LanguageModel(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        lm: AnyWords
+        lm: LanguageConfig
 
         def build(self) -> "LanguageModel":
             return LanguageModel(self)
 
         def fitted(self, vocab: int, _markers: Markers) -> "LanguageModel.Config":
-            """The same for another vocabulary."""
-            return replace(self, lm=self.lm.worded(vocab))
+            """The same for another vocabulary; a published one keeps its own."""
+            return replace(self, lm=self.lm.worded(vocab)) if isinstance(self.lm, AnyWords) else self
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()

@@ -85,12 +85,12 @@ class Continues(Protocol):
         """The token that closes a text."""
         ...
 
-    def recall(self, seen: Float[Tensor, "b p c"]) -> Any:
+    def recall(self, seen: Float[Tensor, "b p c"], /) -> Any:
         """A `State` with one row for each picture, which has read what there is to read before the first token."""
         ...
 
     def speak(
-        self, ids: Int[Tensor, "n t"], state: Any, present: Bool[Tensor, "n t"] | None = None
+        self, ids: Int[Tensor, "n t"], state: Any, present: Bool[Tensor, "n t"] | None = None, /
     ) -> tuple[Float[Tensor, "n v"], Any]:
         """Logits of the token after `ids`, and the `State` that has read them.
 
