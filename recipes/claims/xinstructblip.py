@@ -31,7 +31,7 @@ from chiasm.data.pairs import Pair
 from chiasm.data.perceive import Senses, wanted
 from chiasm.data.prompts import Piece, Prompter
 from chiasm.data.sources import senses
-from chiasm.data.sources.grammar import parse
+from chiasm.data.sources.grammar import understand
 from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Greedy, Limits
@@ -239,8 +239,8 @@ def _alone(exam: Exam, ways: Sequence[senses.Sense], test: senses.WorldPairs) ->
         source = senses.Sensed(test, way)
         pairs = [source[row] for row in range(len(source))]
         said = chain.from_iterable(exam.describes(some) for some in _batches(pairs))
-        marks = attributes([parse(text) for text in said], [pair.tags["facts"] for pair in pairs])
-        found[way.noun] = {name: marks[name].mean().item() if name in marks else 0.0 for name in FIELDS}
+        marks = attributes([understand(text) for text in said], [pair.tags["facts"] for pair in pairs])
+        found[way.noun] = {name: marks[name].mean().item() for name in FIELDS if name in marks}
     return found
 
 
@@ -278,10 +278,15 @@ def _table(title: str, columns: Sequence[str], seeds: Sequence[Mapping[str, Foun
     heads = [f"{name}: {column}" for name in TRAINED for column in columns]
     print(f"| {title}, right, % | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for row in seeds[0][next(iter(TRAINED))]:
-        values = ([100 * seed[name][row][column] for seed in seeds] for name in TRAINED for column in columns)
-        cells = (f"{mean:.0f} ± {deviation:.0f}" for mean, deviation in map(spread, values))
+        cells = (_cell([seed[name][row].get(column) for seed in seeds]) for name in TRAINED for column in columns)
         print(f"| {row} | {' | '.join(cells)} |")
     print()
+
+
+def _cell(shares: Sequence[float | None]) -> str:
+    """In percent; nothing where a sense does not tell what is asked for."""
+    told = [100 * share for share in shares if share is not None]
+    return "{:.0f} ± {:.0f}".format(*spread(told)) if told else ""
 
 
 def _plain(name: str) -> str:
