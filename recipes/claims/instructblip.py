@@ -58,7 +58,8 @@ SIDES = {
 }
 KINDS = ("side", "inside", "count")
 NUMBERS = VOCABULARY["number"]
-VERSION = 1  # of what is asked
+VERSION = 2  # of what is asked
+ASKS = 4  # questions about a picture that is learned from
 STAGES = {"told": "instruct", "untold": "untold"}
 ROWS = {"told": "told what to look for", "untold": "static"}
 HELD_IN, HELD_OUT = (tuple(map(clean, part)) for part in (QUESTIONS.held_in, QUESTIONS.held_out))
@@ -79,14 +80,14 @@ class Options:
     out: Path = Path("runs/claims/instructblip")
     """Where the trained models go."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    queries: tuple[int, ...] = (1, 2, 8)
+    queries: tuple[int, ...] = (1,)
     """Of the eight that BLIP-2 has."""
-    see: int = 300
+    see: int = 600
     """Steps of each stage."""
-    words: int = 600
+    words: int = 2000
     align: int = 200
-    generate: int = 120
-    instruct: int = 300
+    generate: int = 150
+    instruct: int = 800
     batch: int = 64
     lr: float = 1.5e-3
     pairs: int = 8000
@@ -122,13 +123,13 @@ def _asked(pair: Pair, kind: str, field: str, question: str, answer: str) -> Pai
 
 
 def told(pair: Pair) -> Pair:
-    """Of two things each by itself, with where it is; of more as the world tells it."""
+    """Of two things each by itself, with where it is, in the order of reading; of more as the world tells it."""
     facts = pair.tags["facts"]
     if "relation" not in facts:
         return pair
     first, second = SIDES[facts["relation"]]
-    things = f"{facts['colour']} {facts['shape']} {first}", f"{facts['other_colour']} {facts['other_shape']} {second}"
-    return replace(pair, text=f"{things[0]}, {things[1]}")
+    things = [f"{facts['colour']} {facts['shape']} {first}", f"{facts['other_colour']} {facts['other_shape']} {second}"]
+    return replace(pair, text=", ".join(things[::-1] if facts["relation"] in ("right of", "below") else things))
 
 
 def read(pair: Pair, asked: Pair, rng: Random) -> Pair:
@@ -173,25 +174,26 @@ class Lesson:
     options: Options
     seed: int
 
-    def drawn(self, split: str, count: int) -> tuple[Drawn, Drawn]:
+    def drawn(self, split: str, count: int, asks: int) -> tuple[Drawn, Drawn]:
         """Captions, and questions about the same pictures; half have two things, half have more."""
         pairs, asked = list[Pair](), list[Pair]()
         for name, ask in TASKS.items():
             world = WorldPairs(replace(PRESETS[name](), **FEW), seed=self.seed, count=count // 2, split=split)
-            pairs += [told(world[row]) for row in range(len(world))]
-            asked += [ask(pair, chance("asked", self.seed, pair.id)) for pair in pairs[-len(world) :]]
+            own = [told(world[row]) for row in range(len(world))]
+            asked += [ask(pair, chance("asked", self.seed, pair.id, which)) for pair in own for which in range(asks)]
+            pairs += own
         which = f"{VERSION} {split} {count} {self.seed}"
-        return Drawn(tuple(pairs), f"captions {which}"), Drawn(tuple(asked), f"questions {which}")
+        return Drawn(tuple(pairs), f"captions {which}"), Drawn(tuple(asked), f"questions {which} {asks}")
 
     @cached_property
     def learned(self) -> tuple[Drawn, Drawn]:
-        return self.drawn("train", self.options.pairs)
+        return self.drawn("train", self.options.pairs, ASKS)
 
     @cached_property
     def tests(self) -> tuple[Pair, ...]:
         """Questions, as many of each kind; one picture in ten has a thing inside another one."""
         share = self.options.tests // len(KINDS)
-        asked = self.drawn("test", 12 * share)[1].pairs
+        asked = self.drawn("test", 12 * share, 1)[1].pairs
         return tuple(pair for kind in KINDS for pair in [one for one in asked if one.tags["kind"] == kind][:share])
 
     @cached_property
@@ -209,8 +211,8 @@ class Lesson:
         Who never saw a text that comes back does not learn to say what it is shown, and then no picture moves it.
         """
         captions, asked = self.learned
-        both = zip(captions.pairs, asked.pairs, strict=True)
-        rows = tuple(read(pair, one, chance("read", self.seed, pair.id)) for pair, one in both)
+        both = ((captions.pairs[row // ASKS], one) for row, one in enumerate(asked.pairs))
+        rows = tuple(read(pair, one, chance("read", self.seed, row)) for row, (pair, one) in enumerate(both))
         again = tuple(replace(pair, text=f"{pair.text} {pair.text}", tags={"said": "again"}) for pair in captions.pairs)
         told = Drawn(again, f"again {captions.fingerprint}"), Drawn(rows, f"read {asked.fingerprint}")
         return Chain(captions, *told)
