@@ -78,6 +78,11 @@ class Tokenizer:
         self.vocab = backend.get_vocab_size(with_added_tokens=True)
 
     @property
+    def backend(self) -> Backend:
+        """A copy of what does the work, for who needs more than words of it."""
+        return Backend.from_str(self._backend.to_str())
+
+    @property
     def markers(self) -> Markers:
         """The special tokens of ALBEF and BLIP; raises where the vocabulary is another than BERT's."""
         if self._markers is None:

@@ -16,8 +16,10 @@ from chiasm.core.files import new_folder, writing
 from chiasm.data.text import Tokenizer
 from chiasm.predictor import onnx
 from chiasm.predictor.catalogue import systems
-from chiasm.predictor.eyes import PREPROCESSOR, write_eyes
+from chiasm.predictor.eyes import PREPROCESSOR, PROCESSOR, write_eyes
+from chiasm.predictor.processor import NoProcessorError, processor
 from chiasm.predictor.verbs import Predictor
+from chiasm.weights.folder import Tokenizer as Saved
 from chiasm.weights.folder import save_model, save_words
 from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
@@ -45,7 +47,7 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
             with new_folder(place) as inside, writing(place):
                 onnx.write(model, inside)
                 _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
-                _beside(model, inside, format)
+                _beside(inside, _card(model, format), *_words(model))
         else:
             _write(model, _layout(model, format), place)
     return place
@@ -77,13 +79,13 @@ def _write(model: Predictor, layout: Layout, folder: Path) -> None:
             _write_described(model, layout, about, inside)
         else:
             torch.save({layout.inside: tensors} if layout.inside else tensors, inside / f"{layout.format}.pth")
-        _beside(model, inside, layout.format)
+            _beside(inside, _card(model, layout.format), *_words(model))
 
 
-def _beside(model: Predictor, folder: Path, form: str) -> None:
+def _beside(folder: Path, card: str, words: Saved | None, hints: Saved | None) -> None:
     """What goes with weights of any form."""
-    (folder / "README.md").write_text(_card(model, form))
-    save_words(folder, *_words(model))
+    (folder / "README.md").write_text(card)
+    save_words(folder, words, hints)
 
 
 def _words(model: Predictor) -> tuple[Tokenizer | None, Tokenizer | None]:
@@ -128,10 +130,26 @@ def _write_described(model: Predictor, layout: Layout, about: Mapping[str, Any],
     ]  # safetensors holds no tensor twice
     safetensors.torch.save_file(_tensors(model, once), inside / weights, metadata={"format": "pt"})
     if layout.eyes is None:
-        _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})
-        _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
+        _write_read(model, layout, about, inside)
     else:
         _json(inside / config, {**about, **layout.eyes.write(model.processor.pixels)})
+        _beside(inside, _card(model, layout.format), *_words(model))
+
+
+def _write_read(model: Predictor, layout: Layout, about: Mapping[str, Any], inside: Path) -> None:
+    """A config, and what reads pictures and words before it: a processor of transformers, where all of it is here."""
+    card, (words, hints) = _card(model, layout.format), _words(model)
+    try:
+        found = processor(model.config, about, words, hints)
+    except NoProcessorError as error:
+        card += f"\nThere is no processor of transformers' beside the weights: {error}.\n"
+    else:
+        about, words, hints = found.about, found.words, found.hints
+        _json(inside / PROCESSOR, found.said)
+    config, _ = layout.files
+    _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})
+    _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
+    _beside(inside, card, words, hints)
 
 
 def _tensors(model: Predictor, rules: Sequence[Rule]) -> dict[str, Tensor]:

@@ -1,23 +1,25 @@
-"""What `transformers` does with a picture, as its `preprocessor_config.json` says it, in our words and back."""
+"""What `transformers` does with a picture, as its `preprocessor_config.json` says it, in our words and back.
+
+`transformers` 5 saves the same inside of a `processor_config.json`, and believes that one where there are both.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from chiasm.core.files import read_record
 from chiasm.core.types import Fit, Pixels
 
-PREPROCESSOR = "preprocessor_config.json"
+PREPROCESSOR, PROCESSOR = "preprocessor_config.json", "processor_config.json"
 FIXED: Mapping[str, Any] = {"do_resize": True, "resample": 3, "do_rescale": True, "do_normalize": True}  # 3: bicubic
 
 
 def read_eyes(folder: Path, usual: Pixels) -> Pixels:
     """Statistics and fit as the preprocessor says, if there is one; the size is the model's own."""
-    place = folder / PREPROCESSOR
-    if not place.is_file():
+    place, said = _said(folder)
+    if not said:
         return usual
-    said = read_record(place)
     for name, value in FIXED.items():
         if said.get(name, value) != value:
             raise ValueError(f"{place} asks for {name} {said[name]}, but chiasm always has {value}")
@@ -41,6 +43,15 @@ def write_eyes(pixels: Pixels) -> Mapping[str, Any]:
         **shape, **FIXED, "rescale_factor": 1 / 255, "image_mean": list(pixels.mean), "image_std": list(pixels.std),
         "do_convert_rgb": True,
     }  # fmt: skip
+
+
+def _said(folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The file that says something of pictures, and what it says."""
+    whole, own = folder / PROCESSOR, folder / PREPROCESSOR
+    inside = read_record(whole).get("image_processor") if whole.is_file() else None
+    if isinstance(inside, dict):
+        return whole, cast(dict[str, Any], inside)
+    return own, read_record(own) if own.is_file() else {}
 
 
 def _fit(said: Mapping[str, Any], usual: Fit) -> Fit:
