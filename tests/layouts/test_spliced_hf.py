@@ -184,6 +184,7 @@ def test_transformers_opens_what_we_write_and_back_it_is_ours(both: Both, tmp_pa
     out = chiasm.export(model, tmp_path / "ours")
     again, told = type(both.theirs).from_pretrained(out, output_loading_info=True)
     assert not any(told.values())
+    assert "no processor of transformers' beside the weights: the tokenizer is not" in (out / "README.md").read_text()
     for name, value in both.theirs.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
     opened = replace(both, theirs=again.eval())

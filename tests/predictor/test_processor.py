@@ -329,14 +329,17 @@ def test_what_stands_around_a_prompt_is_the_models_not_the_tokenizers(tmp_path: 
 
 
 def test_what_a_processor_lacks_is_told(tmp_path: Path) -> None:
-    words, bare = Tokenizer.load(vocabularies.opt(tmp_path)), Backend(models.WordLevel({"a": 0, "</s>": 1}, "a"))
-    bare.add_special_tokens(["</s>"])
+    words, bare = (
+        Tokenizer.load(vocabularies.opt(tmp_path)),
+        Backend(models.WordLevel({"a": 0, "</s>": 1, "?": 2}, "?")),
+    )
+    bare.add_special_tokens(["</s>", "?"])
     seeing = words.backend
     seeing.add_special_tokens([IMAGE])
     for name, tokenizer, size, reason in (
         ("blip2/opt-2.7b", None, 9, "the tokenizer is not at hand; chiasm.load takes it as tokenizer="),
         ("instructblip/vicuna-7b", words, 400, "the tokenizer of the Q-Former is not at hand"),
-        ("blip2/opt-2.7b", Tokenizer(bare), 2, "all tokens of the tokenizer are words, and none of them could be"),
+        ("blip2/opt-2.7b", Tokenizer(bare), 3, "all tokens of the tokenizer are words, and none of them could be"),
         ("blip2/opt-2.7b", Tokenizer(seeing), 320, "<image> is token 320 of the tokenizer, and the model has 320"),
     ):
         config, about = described(name, size, start=1, end=1)

@@ -21,7 +21,7 @@ from chiasm.bootstrap.select import Kept
 from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.standards import Standards
 from chiasm.bootstrap.worker import FAILURES
-from chiasm.cli import options
+from chiasm.cli import capfilt_options as options
 from chiasm.cli.errors import LeftOutError, UsageError, one_line
 from chiasm.cli.progress import progress
 from chiasm.data.pairs import Summarised

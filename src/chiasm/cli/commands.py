@@ -45,24 +45,30 @@ COMMANDS: Mapping[str, Command] = {
     "capfilt": Command(
         "clean pairs by a model's own captions, in one go",
         work="chiasm.cli.capfilt:bootstrap",
-        options="chiasm.cli.options:CapFilt",
+        options="chiasm.cli.capfilt_options:CapFilt",
         again=CONTINUE,
     ),
     "capfilt plan": Command(
-        "  cut a source into shards", "chiasm.cli.capfilt:plan", "chiasm.cli.options:Plan", CONTINUE
+        "  cut a source into shards", "chiasm.cli.capfilt:plan", "chiasm.cli.capfilt_options:Plan", CONTINUE
     ),
-    "capfilt run": Command("  caption and judge them", "chiasm.cli.capfilt:run", "chiasm.cli.options:Run", CONTINUE),
+    "capfilt run": Command(
+        "  caption and judge them", "chiasm.cli.capfilt:run", "chiasm.cli.capfilt_options:Run", CONTINUE
+    ),
     "capfilt select": Command(
-        "  write what is worth keeping", "chiasm.cli.capfilt:select", "chiasm.cli.options:Select", CONTINUE
+        "  write what is worth keeping", "chiasm.cli.capfilt:select", "chiasm.cli.capfilt_options:Select", CONTINUE
     ),
     "capfilt report": Command(
-        "  show what was kept and dropped", "chiasm.cli.capfilt:report", "chiasm.cli.options:Report"
+        "  show what was kept and dropped", "chiasm.cli.capfilt:report", "chiasm.cli.capfilt_options:Report"
     ),
     "capfilt review": Command(
-        "  draw a sample of both for a person to judge", "chiasm.cli.capfilt:review", "chiasm.cli.options:Review"
+        "  draw a sample of both for a person to judge",
+        "chiasm.cli.capfilt:review",
+        "chiasm.cli.capfilt_options:Review",
     ),
     "capfilt agreement": Command(
-        "  tell how well filter and person agree", "chiasm.cli.capfilt:agreement", "chiasm.cli.options:Agreement"
+        "  tell how well filter and person agree",
+        "chiasm.cli.capfilt:agreement",
+        "chiasm.cli.capfilt_options:Agreement",
     ),
     "systems": Command("list the models there are", "chiasm.cli.systems:systems", "chiasm.cli.options:Systems"),
     "doctor": Command(

@@ -14,6 +14,7 @@ def convert(asked: Convert) -> None:
         dtype=None if asked.dtype is None else DTYPES[asked.dtype],
         tokenizer=asked.tokenizer,
         revision=asked.revision,
+        base=asked.base,
     )
     folder = export(model, asked.target, format=asked.format, overwrite=asked.overwrite)
     print(f"{folder} holds {model.system}/{model.preset} as {asked.format}: {', '.join(model.abilities)}")

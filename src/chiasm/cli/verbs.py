@@ -146,6 +146,6 @@ def _numbers(vector: Sequence[Any]) -> list[float]:
 
 def _model(source: str, computed: options.Machine) -> Predictor:
     dtype = None if computed.dtype is None else DTYPES[computed.dtype]
-    model = load(source, device=computed.device, dtype=dtype)
+    model = load(source, device=computed.device, dtype=dtype, base=computed.base)
     model.truncate = computed.truncate
     return model

@@ -119,9 +119,7 @@ def _write(kind: Kind, cfg: SplicedLM.Config) -> Mapping[str, Any]:
         case _:
             raise ValueError(f"{kind.model} sees pictures through a Q-Former and has no other sense")
     wording, lm = cfg.wording, languages.write(cfg.lm)
-    first = (
-        wording.close if wording.start is None else wording.start
-    )  # all that stands behind a picture without a prompt
+    first = wording.close if wording.start is None else wording.start  # behind a picture without a prompt
     start = {} if first is None else {"bos_token_id": first}
     return {
         "architectures": [kind.model],

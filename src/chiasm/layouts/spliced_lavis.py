@@ -146,8 +146,8 @@ def _eyes(found: Found) -> ViT.Config:
 def _lacks(found: Found, part: str) -> NoReturn:
     raise ValueError(
         f"a file of LAVIS's with {len(found.shapes)} tensors lacks {part}: it holds what was trained, and LAVIS "
-        "fetches what was frozen elsewhere. Pass base=, the same model as transformers has it, or load it in LAVIS and "
-        'save all of it, torch.save({"model": model.state_dict()}, "whole.pth")'
+        "fetches what was frozen elsewhere. Pass base= (--base), the same model as transformers has it, or load it in "
+        'LAVIS and save all of it, torch.save({"model": model.state_dict()}, "whole.pth")'
     )
 
 

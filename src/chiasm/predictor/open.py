@@ -66,6 +66,8 @@ def load(
     for name, asked, known in (("preprocess", preprocess, METHODS), ("itm_token", itm_token, ITM_TOKENS)):
         if asked not in known:
             raise unknown(name, asked, known)
+    if base is not None and not Path(source).exists():
+        raise ValueError(f"there is no {source}: where base= (--base) is the rest of a model, it is a file on the disk")
     place = device_of(device)
     path = located(source if base is None else base, revision=revision, token=token, offline=offline)
     if is_ours(path):
