@@ -269,6 +269,7 @@ def test_blip_blip2_and_clip_compare_the_same_there(tmp_path: Path) -> None:
     cosines = ours.match(pictures(), texts).itc_cosine
     asked = asked_of(processor, texts)
     torch.testing.assert_close(model(**asked).logits_per_image.diag() / model.logit_scale.exp(), cosines, **near)
+    assert len(processor(text="a " * 99, truncation=True)["input_ids"]) == 20, "what is too long can be cut off"
     blip2 = Blip2Config(
         vision_config=VISION,
         qformer_config={**QFORMER, "vocab_size": WORDS.vocab, "use_qformer_text_input": True, **MARKERS},
@@ -328,6 +329,21 @@ def test_what_stands_around_a_prompt_is_the_models_not_the_tokenizers(tmp_path: 
         assert kept.encode("a star").ids == [*around[0], *plain, *around[1]]
 
 
+def test_a_q_former_may_share_the_words_of_the_language_model() -> None:
+    config = config_of("instructblip/tiny")
+    assert isinstance(config, SplicedLM.Config)
+    config = config.fitted(WORDS.vocab, WORDS.markers)
+    found = processor(
+        config, {"model_type": "instructblip", "num_query_tokens": 4, "image_token_index": 0}, WORDS, None
+    )
+    (inside,), text = WORDS.ids(["a red circle"]), "a red circle"
+    assert found.hints is not None
+    assert found.hints.backend.encode(text).ids == [WORDS.start, *inside, WORDS.end]
+    around = [[] if token is None else [token] for token in (config.wording.start, config.wording.close)]
+    assert found.words.backend.encode(text).ids == [*around[0], *inside, *around[1]]
+    assert found.about["image_token_index"] == WORDS.markers.enc, "which a language model has no use for"
+
+
 def test_what_a_processor_lacks_is_told(tmp_path: Path) -> None:
     words, bare = (
         Tokenizer.load(vocabularies.opt(tmp_path)),
@@ -338,6 +354,7 @@ def test_what_a_processor_lacks_is_told(tmp_path: Path) -> None:
     seeing.add_special_tokens([IMAGE])
     for name, tokenizer, size, reason in (
         ("blip2/opt-2.7b", None, 9, "the tokenizer is not at hand; chiasm.load takes it as tokenizer="),
+        ("blip2/opt-2.7b", Tokenizer(Backend(models.WordLevel({"a": 0}, "a"))), 3, "the tokenizer has no token 1, and"),
         ("instructblip/vicuna-7b", words, 400, "the tokenizer of the Q-Former is not at hand"),
         ("blip2/opt-2.7b", Tokenizer(bare), 3, "all tokens of the tokenizer are words, and none of them could be"),
         ("blip2/opt-2.7b", Tokenizer(seeing), 320, "<image> is token 320 of the tokenizer, and the model has 320"),

@@ -22,7 +22,7 @@ from chiasm.archetypes.spliced import SplicedLM
 from chiasm.core.system import Config
 from chiasm.data.text import Tokenizer
 from chiasm.nn.encdec import EncDecLM
-from chiasm.predictor.parts import hints_of, vocab_of
+from chiasm.predictor.parts import hints_of, longest_text, vocab_of
 
 ABOUT_WORDS = "tokenizer_config.json"
 KINDS = {
@@ -74,34 +74,43 @@ def processor(config: Config, about: Mapping[str, Any], words: Tokenizer | None,
     """That of a model, whose config is `about` there; raises what is lacking."""
     if words is None:
         raise NoProcessorError("the tokenizer is not at hand; chiasm.load takes it as tokenizer=, and convert too")
-    kind, backend, frame, told = KINDS[about["model_type"]], words.backend, _frame(config, words), None
-    said = {"processor_class": kind}
-    if PLACES in about:
-        backend, place = _with_places(backend, vocab_of(config), frame)
-        said, about = {**said, "num_query_tokens": about["num_query_tokens"]}, {**about, PLACES: place}
+    kind = {"processor_class": KINDS[about["model_type"]]}
+    match config:
+        case SplicedLM.Config():
+            return _told(config, about, words, hints, kind)
+        case _:
+            longest = {"model_max_length": longest_text(config)}
+            return Processor(_kept(words.backend, words.around, _own(words), kind | longest), None, kind, about)
+
+
+def _told(
+    config: SplicedLM.Config, about: Mapping[str, Any], words: Tokenizer, hints: Tokenizer | None, kind: dict[str, str]
+) -> Processor:
+    """Where pictures stand among words, of which a Q-Former may be told too."""
+    # an encoder counts how far words are from the picture before them; a decoder goes on behind them
+    side = "right" if isinstance(config.lm, EncDecLM.Config) else "left"
+    wording, own = config.wording, None
+    frame = Frame(wording.start, wording.close, wording.end, wording.pad, side)
+    for token in (frame.start, frame.close, frame.end):
+        if token is not None and words.backend.id_to_token(token) is None:
+            raise NoProcessorError(f"the tokenizer has no token {token}, and the model begins or ends texts with it")
+    backend, place = _with_places(words.backend, vocab_of(config), frame)
     if about["model_type"] == "instructblip":
         if hints is None and hints_of(config) != vocab_of(config):
-            raise NoProcessorError("the tokenizer of the Q-Former is not at hand; qformer_tokenizer/ is where it lies")
-        own = words if hints is None else hints
-        told = _kept(own.backend, own.around, _own(own), kind)
-    return Processor(_kept(backend, words.around, frame, kind), told, said, about)
-
-
-def _frame(config: Config, words: Tokenizer) -> Frame:
-    match config:
-        case SplicedLM.Config(wording=said, lm=lm):
-            # an encoder counts how far words are from the picture before them; a decoder goes on behind them
-            side = "right" if isinstance(lm, EncDecLM.Config) else "left"
-            return Frame(said.start, said.close, said.end, said.pad, side)
-        case _:
-            return _own(words)
+            raise NoProcessorError("the tokenizer of the Q-Former is not at hand; qformer_tokenizer/ is its place")
+        reads = words if hints is None else hints
+        own = _kept(reads.backend, reads.around, _own(reads), kind)
+    said = {**kind, "num_query_tokens": about["num_query_tokens"]}
+    return Processor(_kept(backend, words.around, frame, kind), own, said, {**about, PLACES: place})
 
 
 def _own(words: Tokenizer) -> Frame:
     return Frame(words.start, words.end, words.end, words.pad)
 
 
-def _kept(backend: Backend, around: tuple[int | None, int | None] | None, frame: Frame, kind: str) -> Kept:
+def _kept(
+    backend: Backend, around: tuple[int | None, int | None] | None, frame: Frame, more: Mapping[str, Any]
+) -> Kept:
     """With its frame around a text, whatever was `around` it before, and the names of the frame's tokens."""
     if (around or (None, None)) != (frame.start, frame.close):
         names = {token: backend.id_to_token(token) for token in (frame.start, frame.close) if token is not None}
@@ -113,8 +122,8 @@ def _kept(backend: Backend, around: tuple[int | None, int | None] | None, frame:
     fills = next((token for token in (frame.pad, frame.end, frame.start) if special.get(token, IMAGE) != IMAGE), None)
     named = {"bos_token": frame.start, "eos_token": frame.end, "pad_token": fills}
     about = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "processor_class": kind, "padding_side": frame.side,
-        "model_input_names": ["input_ids", "attention_mask"], "clean_up_tokenization_spaces": False,
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False, "padding_side": frame.side, **more,
     }  # fmt: skip
     return Kept(backend, about | {name: special[token] for name, token in named.items() if token in special})
 
