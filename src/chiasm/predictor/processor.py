@@ -113,12 +113,16 @@ def _kept(
 ) -> Kept:
     """With its frame around a text, whatever was `around` it before, and the names of the frame's tokens."""
     if (around or (None, None)) != (frame.start, frame.close):
-        names = {token: backend.id_to_token(token) for token in (frame.start, frame.close) if token is not None}
-        single = [*filter(None, (names.get(frame.start), "$A", names.get(frame.close)))]
-        backend.post_processor = processors.TemplateProcessing(
-            single=single, special_tokens=[(name, token) for token, name in names.items()]
+        opens, closes = (
+            [] if token is None else [(backend.id_to_token(token), token)] for token in (frame.start, frame.close)
         )
-    special = {token: one.content for token, one in backend.get_added_tokens_decoder().items() if one.special}
+        backend.post_processor = processors.TemplateProcessing(
+            single=[*(name for name, _ in opens), "$A", *(name for name, _ in closes)],
+            special_tokens=[*dict.fromkeys([*opens, *closes])],
+        )
+    special: dict[int | None, str] = {
+        token: one.content for token, one in backend.get_added_tokens_decoder().items() if one.special
+    }
     fills = next((token for token in (frame.pad, frame.end, frame.start) if special.get(token, IMAGE) != IMAGE), None)
     named = {"bos_token": frame.start, "eos_token": frame.end, "pad_token": fills}
     about = {
@@ -130,14 +134,13 @@ def _kept(
 
 def _with_places(backend: Backend, vocab: int, frame: Frame) -> tuple[Backend, int]:
     """The tokenizer with a token for the places of pictures, and that token: one of the `vocab` words of a model."""
-    place = backend.token_to_id(IMAGE)
-    if place is None:
+    if backend.token_to_id(IMAGE) is None:
         if backend.get_vocab_size() < vocab:
             backend.add_special_tokens([IMAGE])
         else:
             backend = _with_spare(backend, frame)
-        place = backend.token_to_id(IMAGE)
-    if place >= vocab:
+    place = backend.token_to_id(IMAGE)
+    if place is None or place >= vocab:
         raise NoProcessorError(f"{IMAGE} is token {place} of the tokenizer, and the model has {vocab} words")
     return backend, place
 
