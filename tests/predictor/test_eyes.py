@@ -12,7 +12,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from chiasm.core.types import Fit, Pixels
 from chiasm.data.images import ImageProcessor, Resize
-from chiasm.predictor.eyes import PREPROCESSOR, read_eyes, write_eyes
+from chiasm.predictor.eyes import PREPROCESSOR, PROCESSOR, read_eyes, write_eyes
 
 SQUASHED = Pixels(size=24, mean=(0.5, 0.25, 0.125), std=(0.5, 0.5, 0.75))
 CROPPED = Pixels(size=24, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.75), fit=Fit.CROP)
@@ -54,6 +54,20 @@ def test_forms_of_a_size(said: dict[str, Any], fit: Fit | None, tmp_path: Path) 
     for usual in (SQUASHED, CROPPED):
         found = read_eyes(told(tmp_path, said), usual)
         assert (found.size, found.mean, found.fit) == (24, usual.mean, fit or usual.fit)
+
+
+def test_what_a_whole_processor_says_goes_before(tmp_path: Path) -> None:
+    """As in transformers; a `processor_config.json` of before its fifth version says nothing of pictures."""
+    told(tmp_path, write_eyes(CROPPED))
+    (tmp_path / PROCESSOR).write_text(json.dumps({"num_query_tokens": 5}))
+    assert read_eyes(tmp_path, SQUASHED) == CROPPED
+    (tmp_path / PROCESSOR).write_text(json.dumps({"image_processor": write_eyes(SQUASHED)}))
+    assert read_eyes(tmp_path, CROPPED) == SQUASHED
+    theirs = BlipImageProcessorPil.from_pretrained(tmp_path)
+    assert tuple(theirs.image_mean) == SQUASHED.mean
+    (tmp_path / PROCESSOR).write_text(json.dumps({"image_processor": {"resample": 2}}))
+    with pytest.raises(ValueError, match=rf"{PROCESSOR} asks for resample 2"):
+        read_eyes(tmp_path, CROPPED)
 
 
 def test_no_file_is_the_usual(tmp_path: Path) -> None:
