@@ -91,12 +91,12 @@ def exchanged(cues: Cues, names: Sequence[str]) -> Cues:
 
 
 def described(task: str, _question: str) -> str:
-    """Q-Formers are asked for a description, as everywhere in the paper's evaluation of two senses."""
+    """Q-Formers are asked for a description, as in the paper's evaluation of two senses."""
     return task
 
 
 def asked(_task: str, question: str) -> str:
-    """They are told the question."""
+    """They are told the question, as in training."""
     return question
 
 
@@ -104,7 +104,7 @@ def asked(_task: str, question: str) -> str:
 class Way:
     """How two things are shown and asked about."""
 
-    hint: Callable[[str, str], str] = described
+    hint: Callable[[str, str], str] = asked
     cues: Callable[[Cues, Sequence[str]], Cues] = learned
     others: tuple[int, ...] = ()  # of the two senses, those that are shown things of other questions
     withheld: tuple[int, ...] = ()  # and those that are shown nothing
@@ -112,7 +112,7 @@ class Way:
 
 WAYS: Mapping[str, Way] = {
     "both are shown": Way(),
-    "both, Q-Formers told the question": Way(hint=asked),
+    "both, Q-Formers told to describe": Way(hint=described),
     "both, without cues": Way(cues=silent),
     "both, cues exchanged": Way(cues=exchanged),
     "another {0}": Way(others=(0,)),
