@@ -1,7 +1,7 @@
 """What there is: every system with its paper, sizes, stages and abilities."""
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
@@ -10,10 +10,12 @@ from types import MappingProxyType
 from torch import nn
 
 from chiasm import systems as folder
+from chiasm.archetypes.spliced import SplicedLM
 from chiasm.core.errors import unknown
 from chiasm.core.system import Config, System
+from chiasm.nn.connector import LinearConnector, QFormerConnector
 from chiasm.predictor.abilities import NEEDS, abilities
-from chiasm.weights.folder import outline
+from chiasm.weights.folder import outline, without_memory
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class SystemInfo:
         """The verbs of one preset; presets of one graph differ in size only, so the first stands for all."""
         kind = type(config_of(f"{self.name}/{preset}"))
         first = next(name for name in self.presets if type(config_of(f"{self.name}/{name}")) is kind)
-        return abilities(_outline(f"{self.name}/{first}"))
+        return _abilities(config_of(f"{self.name}/{first}"))
 
     def parameters(self, preset: str) -> int:
         """How many numbers training can change; a momentum twin is not counted."""
-        return sum(parameter.numel() for parameter in _outline(f"{self.name}/{preset}").parameters())
+        return _parameters(config_of(f"{self.name}/{preset}"))
 
 
 def catalogue() -> Mapping[str, SystemInfo]:
@@ -85,6 +87,34 @@ def systems() -> Mapping[str, System]:
 
 
 @cache
-def _outline(name: str) -> nn.Module:
-    """The module of `system/preset` without its tensors' memory."""
-    return outline(config_of(name))
+def _abilities(config: Config) -> tuple[str, ...]:
+    with without_memory():
+        return abilities(config.build())
+
+
+@cache
+def _parameters(config: Config) -> int:
+    """Parts that many presets show to each other are built once."""
+    if isinstance(config, SplicedLM.Config):
+        return sum(_parameters(part) for part in _parts(config))
+    return sum(parameter.numel() for parameter in outline(config).parameters())
+
+
+def _parts(config: SplicedLM.Config) -> Iterator[Config]:
+    """All that a spliced model is made of."""
+    yield config.lm
+    for sense in config.senses:
+        yield sense.encoder
+        yield _Connection(sense.connector, dim=config.widths[sense.perceiver], out=config.lm.dim)
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """A connector, and the widths it connects."""
+
+    connector: QFormerConnector.Config | LinearConnector.Config
+    dim: int
+    out: int
+
+    def build(self) -> nn.Module:
+        return self.connector.build(self.dim, self.out)

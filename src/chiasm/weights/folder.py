@@ -4,7 +4,8 @@ A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folde
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -31,6 +32,7 @@ PIECE = 64 << 20  # bytes that are converted at once
 FILLING = {
     nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.constant_, F.normalize,
     Tensor.normal_, Tensor.uniform_, Tensor.erfinv_, Tensor.clamp_, Tensor.zero_, Tensor.fill_,
+    Tensor.clamp, Tensor.neg, Tensor.exp,
 }  # fmt: skip
 MODEL, DONE = "model", "done.json"  # of a run: its model folder, and what it writes last
 
@@ -195,15 +197,29 @@ def skeleton(config: Config) -> nn.Module:
 
 def outline(config: Config) -> nn.Module:
     """The module without its tensors' memory."""
-    with torch.device("meta"), _Unfilled():
+    with without_memory():
         return config.build()
 
 
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """What is made within has shapes and no values."""
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
 class _Unfilled(TorchFunctionMode):
-    """No random numbers for tensors without memory: torch would import its compiler for them, which takes seconds."""
+    """Nothing is computed of tensors without memory: torch would import its compiler for that, which takes seconds."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
         if func in FILLING:
             return args[0] if args else given["tensor"]
-        return (torch.empty if func is torch.randn else func)(*args, **given)
+        return INSTEAD.get(func, func)(*args, **given)
+
+
+def _norms(vectors: Tensor, _power: int, dim: int) -> Tensor:
+    return vectors.new_empty([size if axis == dim else 1 for axis, size in enumerate(vectors.shape)])
+
+
+INSTEAD = {torch.randn: torch.empty, torch.norm_except_dim: _norms}
