@@ -1,8 +1,11 @@
 """The catalogue says what the folder of systems holds, and is right about it."""
 
+import pytest
+
 from chiasm import catalogue, create
-from chiasm.predictor.catalogue import able
+from chiasm.predictor.catalogue import able, config_of
 from chiasm.systems import blip
+from chiasm.weights.folder import outline
 
 
 def test_blip_is_listed() -> None:
@@ -16,6 +19,13 @@ def test_blip_is_listed() -> None:
 
 def test_parameters_are_those_of_the_paper() -> None:
     assert round(catalogue()["blip"].parameters("base") / 1e6) == 252
+
+
+@pytest.mark.parametrize("name", ["blip2/tiny-t5", "xinstructblip/tiny", "xinstructblip/tiny-linear"])
+def test_parts_that_are_counted_apart_are_the_whole_model(name: str) -> None:
+    system, preset = name.split("/")
+    whole = sum(parameter.numel() for parameter in outline(config_of(name)).parameters())
+    assert catalogue()[system].parameters(preset) == whole
 
 
 def test_what_a_preset_can_is_what_its_model_can() -> None:

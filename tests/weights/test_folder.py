@@ -218,8 +218,11 @@ def test_a_run_folder_stands_for_its_last_finished_run(tmp_path: Path) -> None:
 
 def test_a_skeleton_does_not_import_the_compiler() -> None:
     code = (
-        "import sys, torch; from chiasm.weights.folder import skeleton; from chiasm.systems import blip\n"
+        "import sys, torch; from chiasm.weights.folder import outline, skeleton, without_memory\n"
+        "from chiasm.systems import blip, clip, xinstructblip\n"
         "assert skeleton(blip.tiny()).retriever.towers.encoder.embed.word.weight.is_meta\n"
+        "outline(xinstructblip.SYSTEM.presets['tiny']())\n"
+        "with without_memory(): assert clip.tiny().build().temperature.is_meta\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

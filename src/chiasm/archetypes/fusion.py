@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.archetypes.align import Alignment, Features, asked, beside, learned, widened
+from chiasm.archetypes.aligner import HasAligner
 from chiasm.core import ranks
 from chiasm.core.ability import Pairing
 from chiasm.core.types import ImageText, Losses, Markers, Text
@@ -140,7 +141,7 @@ class Fusion(nn.Module):
         return self.match_head(self.towers.encoder.finish_first(begun, mask, memory))
 
 
-class MaskedFusion(nn.Module):
+class MaskedFusion(HasAligner, nn.Module):
     """ALBEF's pre-training graph: contrast, match, and masked words, all with the twin's advice."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -164,8 +165,8 @@ class MaskedFusion(nn.Module):
         self.mask, self.vocab = cfg.fusion.markers.mask, text.vocab
 
     @property
-    def temperature(self) -> Tensor:
-        return self.fusion.temperature
+    def aligner(self) -> Fusion:
+        return self.fusion
 
     def forward(self, batch: ImageText) -> Losses:
         self.fusion.twin.follow()
@@ -194,27 +195,3 @@ class MaskedFusion(nn.Module):
             taught = learned(self.slow_head)(teacher.encode(hidden, teacher.recall(slow))[asked])
         loss = (1 - trust) * F.cross_entropy(said, target) + trust * agree(said, taught)
         return ranks.fair(loss, len(target))
-
-    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
-        return self.fusion.see(images)
-
-    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
-        return self.fusion.embed_seen(seen)
-
-    def read(self, text: Text) -> Float[Tensor, "b t d"]:
-        return self.fusion.read(text)
-
-    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
-        return self.fusion.embed_text(text)
-
-    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
-        return self.fusion.match(seen, text, rows)
-
-    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
-        return self.fusion.pairing(seen)
-
-    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        return self.fusion.order(matched, cosine)
-
-    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
-        return self.fusion.fuse(seen, text)

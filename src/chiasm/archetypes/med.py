@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.archetypes.align import Alignment, Features, asked, beside, learned, widened
+from chiasm.archetypes.aligner import HasAligner
 from chiasm.core import ranks
 from chiasm.core.ability import Pairing
 from chiasm.core.types import ImageText, Losses, Markers, Text
@@ -183,7 +184,7 @@ class Captioner(nn.Module):
         return self.word_head(states[:, -1]), state
 
 
-class MED(nn.Module):
+class MED(HasAligner, nn.Module):
     """BLIP's pre-training graph: contrast, match and language over one set of weights."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -208,38 +209,14 @@ class MED(nn.Module):
         self.reads_alike = cfg.sharing in {Sharing.ALL, Sharing.ALL_BUT_SELF_ATTENTION}
 
     @property
-    def temperature(self) -> Tensor:
-        return self.retriever.temperature
+    def aligner(self) -> Retriever:
+        return self.retriever
 
     def forward(self, batch: ImageText) -> Losses:
         seen = self.see(batch.images)
         memory = self.retriever.towers.encoder.recall(seen)
         written = memory if self.reads_alike else self.captioner.decoder.recall(seen)
         return self.retriever.align(batch, seen, memory) | self.captioner.describe(batch, written)
-
-    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
-        return self.retriever.see(images)
-
-    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b d"]:
-        return self.retriever.embed_seen(seen)
-
-    def read(self, text: Text) -> Float[Tensor, "b t d"]:
-        return self.retriever.read(text)
-
-    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
-        return self.retriever.embed_text(text)
-
-    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
-        return self.retriever.match(seen, text, rows)
-
-    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
-        return self.retriever.pairing(seen)
-
-    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        return self.retriever.order(matched, cosine)
-
-    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b t d"]:
-        return self.retriever.fuse(seen, text)
 
     def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
         return self.captioner.recall(seen)

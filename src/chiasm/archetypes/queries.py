@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.archetypes.align import asked, beside, widened, wrong_pairs
+from chiasm.archetypes.aligner import HasAligner
 from chiasm.core import ranks
 from chiasm.core.ability import Pairing
 from chiasm.core.types import ImageText, Losses, Markers, Text
@@ -130,7 +131,7 @@ class QueryRetriever(nn.Module):
         return self.match_head(self.qformer.together(memory, text)).mean(dim=1)
 
 
-class QueryAligner(nn.Module):
+class QueryAligner(HasAligner, nn.Module):
     """The first stage's graph: the same, and a head that writes about what the queries saw."""
 
     @dataclass(frozen=True, kw_only=True)
@@ -157,8 +158,8 @@ class QueryAligner(nn.Module):
         self.smoothing = cfg.retriever.smoothing
 
     @property
-    def temperature(self) -> Tensor:
-        return self.retriever.temperature
+    def aligner(self) -> QueryRetriever:
+        return self.retriever
 
     def forward(self, batch: ImageText) -> Losses:
         seen = self.see(batch.images)
@@ -173,30 +174,6 @@ class QueryAligner(nn.Module):
         states, target = labelled(states, text.ids, text.mask)
         loss = next_token(self.word_head(states), target, smoothing=self.smoothing)
         return {"generate": ranks.fair(loss, len(target))}
-
-    def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
-        return self.retriever.see(images)
-
-    def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"]:
-        return self.retriever.embed_seen(seen)
-
-    def read(self, text: Text) -> Float[Tensor, "b t d"]:
-        return self.retriever.read(text)
-
-    def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
-        return self.retriever.embed_text(text)
-
-    def match(self, seen: Float[Tensor, "b p c"], text: Text, rows: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
-        return self.retriever.match(seen, text, rows)
-
-    def pairing(self, seen: Float[Tensor, "b p c"]) -> Pairing:
-        return self.retriever.pairing(seen)
-
-    def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        return self.retriever.order(matched, cosine)
-
-    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b q d"]:
-        return self.retriever.fuse(seen, text)
 
     def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
         qformer = self.retriever.qformer
