@@ -25,18 +25,20 @@ PARTS = {"query_tokens", "Qformer.cls.predictions.bias", "itm_head.weight"}
 BLOCK = "visual_encoder.transformer.resblocks."
 
 
-def fits_eva(found: Found) -> bool:
-    """Whether pictures are seen by EVA's tower."""
-    return found.shapes.keys() >= {EVA, "ln_vision.weight"}
+def read_tower(found: Found) -> ViT.Config | None:
+    """What sees pictures there, unless it is left out."""
+    if found.shapes.keys() >= {EVA, "ln_vision.weight"}:
+        return _read_eva(found)
+    return _read_clip(found) if found.shapes.keys() >= {CLIP, "ln_vision.weight"} else None
 
 
-def fits_clip(found: Found) -> bool:
-    """Whether they are by CLIP's."""
-    return found.shapes.keys() >= {CLIP, "ln_vision.weight"}
+def tower(eyes: ViT.Config, *, ours: str) -> Dialect:
+    """What such a tower's tensors are called, and what they are here."""
+    table = eva.LAVIS if isinstance(eyes.stem, PatchStem) else clip.BARE
+    return mount(table, theirs="visual_encoder.", ours=f"{ours}.")
 
 
-def read_eva(found: Found) -> ViT.Config:
-    """EVA's tower."""
+def _read_eva(found: Found) -> ViT.Config:
     dim, _, patch, _ = found.shape(EVA)
     return ViT.Config(
         dim=dim,
@@ -49,8 +51,7 @@ def read_eva(found: Found) -> ViT.Config:
     )
 
 
-def read_clip(found: Found) -> ViT.Config:
-    """CLIP's."""
+def _read_clip(found: Found) -> ViT.Config:
     dim, _, patch, _ = found.shape(CLIP)
     return ViT.Config(
         dim=dim,
@@ -79,13 +80,11 @@ def read_qformer(found: Found, *, image_dim: int, theirs: str = "") -> QFormer.C
     )
 
 
-def sees(tower: Dialect, *, vision: str, norm: str, looks: str) -> Dialect:
-    """The tower, its norm, and what the queries need of the Q-Former, which `looks`: what each is called here."""
-    return (*mount(tower, theirs="visual_encoder.", ours=f"{vision}."), *asks(norm=norm, looks=looks))
-
-
 def asks(*, norm: str, looks: str, theirs: str = "", normed: str = "ln_vision") -> Dialect:
-    """All of that but the tower, where their names begin with `theirs` and their norm is `normed`."""
+    """The tower's norm, and what the queries need of the Q-Former, which `looks`: what each is called here.
+
+    Their names begin with `theirs`, and their norm is `normed`.
+    """
     return (
         Rename(normed, norm),
         Rename(f"{theirs}query_tokens", f"{looks}.queries"),
@@ -93,16 +92,14 @@ def asks(*, norm: str, looks: str, theirs: str = "", normed: str = "ln_vision") 
     )
 
 
-def blind(found: Found) -> None:
-    """Say what a file lacks that holds only what was trained."""
-    raise ValueError(
-        f"a BLIP-2 file of {len(found.shapes)} tensors lacks visual_encoder: LAVIS saves what it trains, and fetches "
-        "the frozen tower (EVA-CLIP ViT-g or CLIP ViT-L) elsewhere. Load the model in LAVIS and save all of it once, "
-        'torch.save({"model": model.state_dict()}, "whole.pth"), or load the same model as transformers has it'
-    )
-
-
-def _read(eyes: ViT.Config, found: Found) -> QueryAligner.Config:
+def _read(found: Found) -> QueryAligner.Config:
+    if (eyes := read_tower(found)) is None:
+        raise ValueError(
+            f"a BLIP-2 file of {len(found.shapes)} tensors lacks visual_encoder: LAVIS saves what it trains, and "
+            "fetches the frozen tower (EVA-CLIP ViT-g or CLIP ViT-L) elsewhere. Load the model in LAVIS and save all "
+            'of it once, torch.save({"model": model.state_dict()}, "whole.pth"), or load the same model as '
+            "transformers has it"
+        )
     towers = QueryRetriever.Config(
         vision=eyes,
         qformer=read_qformer(found, image_dim=eyes.dim),
@@ -112,13 +109,10 @@ def _read(eyes: ViT.Config, found: Found) -> QueryAligner.Config:
     return QueryAligner.Config(retriever=towers)
 
 
-def _whole(found: Found) -> bool:
-    return found.shapes.keys() >= PARTS
-
-
-def _rules(tower: Dialect) -> Dialect:
+def _rules(cfg: QueryAligner.Config) -> Dialect:
     return (
-        *sees(tower, vision="retriever.vision", norm="retriever.vision_norm", looks="retriever.qformer"),
+        *tower(cfg.retriever.vision, ours="retriever.vision"),
+        *asks(norm="retriever.vision_norm", looks="retriever.qformer"),
         *mount(qformer.LAVIS_TEXT, theirs="Qformer.bert.", ours="retriever.qformer."),
         *mount(bert.WORD_HEAD, theirs="Qformer.", ours="word_head."),
         *bert.two_heads("retriever."),
@@ -131,28 +125,11 @@ LAYOUTS = (
     Layout(
         format="lavis",
         graph=QueryAligner.Config,
-        holds=lambda cfg: isinstance(cfg.retriever.vision.stem, PatchStem),
-        fits=lambda found: _whole(found) and fits_eva(found),
-        read=lambda found: _read(read_eva(found), found),
-        write=lambda _: {},
-        rules=_rules(eva.LAVIS),
-    ),
-    Layout(
-        format="lavis",
-        graph=QueryAligner.Config,
-        holds=lambda cfg: isinstance(cfg.retriever.vision.stem, NormedStem),
-        fits=lambda found: _whole(found) and fits_clip(found),
-        read=lambda found: _read(read_clip(found), found),
-        write=lambda _: {},
-        rules=_rules(clip.BARE),
-    ),
-    Layout(
-        format="lavis",
-        graph=QueryAligner.Config,
-        holds=lambda _: False,
-        fits=lambda found: _whole(found) and not fits_eva(found) and not fits_clip(found),
-        read=blind,
+        holds=lambda cfg: isinstance(cfg.retriever.vision.stem, PatchStem | NormedStem),
+        fits=lambda found: found.shapes.keys() >= PARTS,
+        read=_read,
         write=lambda _: {},
         rules=(),
+        more=_rules,
     ),
 )

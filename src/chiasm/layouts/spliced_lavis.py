@@ -17,7 +17,7 @@ from chiasm.archetypes.spliced import Sense, SplicedLM, seeing
 from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
 from chiasm.core.types import Wording
 from chiasm.layouts import languages
-from chiasm.layouts.blip2_lavis import asks, fits_clip, fits_eva, read_clip, read_eva, read_qformer
+from chiasm.layouts.blip2_lavis import asks, read_qformer, read_tower, tower
 from chiasm.layouts.spliced_hf import ENCODER, bridge, told, untold
 from chiasm.layouts.wordings import INSTRUCTED_T5, OPT, T5, VICUNA
 from chiasm.nn import decoders
@@ -26,8 +26,7 @@ from chiasm.nn.decoder import DecoderLM, Plain
 from chiasm.nn.encdec import EncDecLM, Gated, OwnHead
 from chiasm.nn.language import LanguageConfig
 from chiasm.nn.mlp import Activation
-from chiasm.nn.vit import PatchStem, ViT
-from chiasm.weights.dialects import clip, eva, qformer
+from chiasm.weights.dialects import qformer
 
 OPT_HEADS, LLAMA_HEAD, T5_HEAD = 32, 128, 64
 EPS = 1e-5  # of the norm behind the tower
@@ -110,9 +109,8 @@ def _layout(families: Mapping[str, Family], holds: Callable[[SplicedLM.Config], 
 
 def _rules(cfg: SplicedLM.Config) -> Dialect:
     found = bridge(cfg)
-    tower = eva.LAVIS if found is not None and isinstance(found[0].stem, PatchStem) else clip.BARE
     return (
-        *mount(tower, theirs="visual_encoder.", ours=f"{ENCODER}."),
+        *(() if found is None else tower(found[0], ours=ENCODER)),
         *trained(cfg.senses[0], cfg.lm),
         *languages.rules(cfg.lm, theirs=f"{_name(cfg.lm)}_model.", ours="lm."),
     )
@@ -132,15 +130,11 @@ def _read(families: Mapping[str, Family], found: Found) -> SplicedLM.Config:
     name = next(name for name in families if f"{name}_proj.weight" in found.shapes)
     if not any(one.startswith(f"{name}_model.") for one in found.shapes):
         _lacks(found, f"{name}_model")
-    eyes, family = _eyes(found), families[name]
+    if (eyes := read_tower(found)) is None:
+        _lacks(found, "visual_encoder")
+    family = families[name]
     looks = QFormerConnector.Config(qformer=read_qformer(found, image_dim=eyes.dim), eps=EPS)
     return seeing(eyes, looks, family.read(found, f"{name}_model."), family.wording)
-
-
-def _eyes(found: Found) -> ViT.Config:
-    if fits_eva(found):
-        return read_eva(found)
-    return read_clip(found) if fits_clip(found) else _lacks(found, "visual_encoder")
 
 
 def _lacks(found: Found, part: str) -> NoReturn:

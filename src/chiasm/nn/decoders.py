@@ -1,5 +1,7 @@
 """Published language models that only decode, by size: what a config.json of theirs says."""
 
+from dataclasses import replace
+
 from chiasm.nn.decoder import DecoderLM, Gated, Head, Plain, Start
 from chiasm.nn.grouped import Biases
 from chiasm.nn.mlp import Activation
@@ -63,52 +65,24 @@ def vicuna_13b() -> DecoderLM.Config:
 
 def mistral_7b() -> DecoderLM.Config:
     """Mistral 7B v0.1 (arXiv:2310.06825)."""
-    return DecoderLM.Config(
-        vocab=32_000,
-        dim=4096,
-        depth=32,
-        heads=32,
-        kv_heads=8,
-        position=Rotary(max_len=32_768),
-        norm=RMSNorm.Config(eps=1e-5),
-        mlp=Gated(hidden=14_336),
-        biases=Biases.NONE,
-        head=Head.OWN,
-        window=4096,
-    )
+    lm = llama(dim=4096, depth=32, heads=32, hidden=14_336, max_len=32_768)
+    return replace(lm, kv_heads=8, norm=RMSNorm.Config(eps=1e-5), window=4096)
 
 
 def qwen2_0_5b() -> DecoderLM.Config:
     """Qwen2 0.5B (arXiv:2407.10671)."""
-    return DecoderLM.Config(
-        vocab=151_936,
-        dim=896,
-        depth=24,
-        heads=14,
-        kv_heads=2,
-        position=Rotary(max_len=131_072, theta=1_000_000.0),
-        norm=RMSNorm.Config(eps=1e-6),
-        mlp=Gated(hidden=4864),
-        biases=Biases.READING,
-        head=Head.TIED,
-    )
+    lm = llama(dim=896, depth=24, heads=14, hidden=4864, vocab=151_936)
+    place = Rotary(max_len=131_072, theta=1_000_000.0)
+    return replace(lm, kv_heads=2, position=place, biases=Biases.READING, head=Head.TIED)
 
 
 def gpt2(*, dim: int = 768, depth: int = 12, heads: int = 12, vocab: int = 50_257) -> DecoderLM.Config:
-    """GPT-2, the smallest."""
-    return DecoderLM.Config(
-        vocab=vocab,
-        dim=dim,
-        depth=depth,
-        heads=heads,
-        kv_heads=heads,
-        position=Learned(max_len=1024),
-        norm=LayerNorm.Config(eps=1e-5),
-        mlp=Plain(hidden=4 * dim, activation=Activation.TANH_GELU),
-        biases=Biases.ALL,
-        head=Head.TIED,
-        start=Start.SHRUNK,
+    """GPT-2, the smallest: what OPT is built after."""
+    lm, mlp = (
+        opt(dim=dim, depth=depth, heads=heads, vocab=vocab),
+        Plain(hidden=4 * dim, activation=Activation.TANH_GELU),
     )
+    return replace(lm, position=Learned(max_len=1024), mlp=mlp, start=Start.SHRUNK)
 
 
 def tiny(vocab: int) -> DecoderLM.Config:
