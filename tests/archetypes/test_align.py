@@ -1,6 +1,5 @@
 """Two processes learn as one does with the whole batch: losses, gradients, twins, queues, draws."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from . import align_alone as alone
+
 SCRIPT = Path(__file__).with_name("align_alone.py")
-SPEC = importlib.util.spec_from_file_location("align_alone", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-alone = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(alone)
 
 
 @pytest.fixture(scope="module")

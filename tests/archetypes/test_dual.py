@@ -1,6 +1,5 @@
 """The dual encoder agrees with `transformers`' CLIP on random weights, with a slow loop, and with two ranks of it."""
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,12 +17,9 @@ from chiasm.nn.mlp import Activation
 from chiasm.nn.texttower import TextTower
 from chiasm.nn.vit import NormedStem, ViT
 
+from . import dual_alone as alone
+
 SCRIPT = Path(__file__).with_name("dual_alone.py")
-SPEC = importlib.util.spec_from_file_location("dual_alone", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-alone = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(alone)
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 END = 98  # the highest id, as in OpenAI's vocabulary
 TOWERS = {"vision": "vision_model", "text": "text_model"}

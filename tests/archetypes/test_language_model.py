@@ -1,6 +1,5 @@
 """A language model learns the order of words from texts alone, in our loop, and in two processes as in one."""
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,9 @@ from chiasm.nn.position import Rotary
 from chiasm.training.run import Batch, Run
 from chiasm.training.train import train
 
+from . import language_alone as alone
+
 SCRIPT = Path(__file__).with_name("language_alone.py")
-SPEC = importlib.util.spec_from_file_location("language_alone", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-alone = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(alone)
 WORDS = Tokenizer.builtin()
 PIXELS = Pixels(size=2, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 

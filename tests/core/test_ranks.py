@@ -1,6 +1,5 @@
 """Two processes are one process with a batch twice as large."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ import torch
 
 from chiasm.core import ranks
 
+from . import ranks_alone as alone
+
 SCRIPT = Path(__file__).with_name("ranks_alone.py")
-SPEC = importlib.util.spec_from_file_location("ranks_alone", SCRIPT)
-assert SPEC is not None
-assert SPEC.loader is not None
-alone = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(alone)
 
 
 @pytest.fixture(scope="module")

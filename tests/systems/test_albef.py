@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTModel
 
-from chiasm.core.types import ImageText, Losses, Text
+from chiasm.core.types import Losses
 from chiasm.systems import albef
 from chiasm.training.inherit import inherit
+
+from .colours import colours
 
 
 def _size(module: nn.Module) -> int:
@@ -49,16 +51,6 @@ def test_a_twin_starts_where_its_student_does(name: str, before: str, student: s
     assert all(torch.equal(buffer, random[1][name]) for name, buffer in model.twin.copy.named_buffers())
 
 
-def _colours(rows: int, rng: torch.Generator) -> ImageText:
-    """A flat colour of two channels, and two words that name their strengths."""
-    level = torch.randint(4, (rows, 2), generator=rng)
-    images = torch.zeros(rows, 3, 32, 32)
-    images[:, :2] = (level / 1.5 - 1)[:, :, None, None]
-    ends = [torch.full((rows, 1), token) for token in (2, 3)]
-    ids = torch.cat([ends[0], 10 + level[:, :1], 20 + level[:, 1:], ends[1]], dim=1)
-    return ImageText(images, Text(ids, torch.ones_like(ids, dtype=torch.bool)), level[:, 0] * 4 + level[:, 1])
-
-
 def test_every_objective_learns_from_the_pictures() -> None:
     """On pairs whose pictures are shuffled, what was learned from true ones must be of no help."""
     torch.manual_seed(0)
@@ -68,14 +60,14 @@ def test_every_objective_learns_from_the_pictures() -> None:
     groups = [{"params": quick}, {"params": [model.temperature], "lr": 1e-4}]
     optimiser = torch.optim.AdamW(groups, lr=1.5e-3, betas=(0.9, 0.98))
     for _ in range(100):
-        losses = model(_colours(24, rng))
+        losses = model(colours(24, rng))
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
         optimiser.zero_grad()
     seeing, blind = list[Losses](), list[Losses]()
     with torch.no_grad():
         for _ in range(10):
-            batch = _colours(24, rng)
+            batch = colours(24, rng)
             seeing.append(model(batch))
             blind.append(model(replace(batch, images=batch.images.roll(1, dims=0))))
     for name in losses:

@@ -1,16 +1,15 @@
 """BLIP-2 has the paper's sizes, and what it learns comes from the pictures."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
 
 from chiasm.archetypes.queries import QueryAligner
-from chiasm.core.types import ImageText, Text
 from chiasm.nn.qformer import QFormer
 from chiasm.systems import blip2
 from chiasm.training.freeze import groups
+
+from .colours import colours, learned
 
 
 def _meta(preset: str) -> nn.Module:
@@ -40,40 +39,20 @@ def test_larger_pictures_mean_more_places_and_nothing_else() -> None:
     assert _millions(coco) - _millions(usual) == pytest.approx((26**2 - 16**2) * 1408 / 1e6)
 
 
-def _colours(rows: int, rng: torch.Generator) -> ImageText:
-    """A flat colour of two channels, and two words that name their strengths."""
-    level = torch.randint(4, (rows, 2), generator=rng)
-    images = torch.zeros(rows, 3, 32, 32)
-    images[:, :2] = (level / 1.5 - 1)[:, :, None, None]
-    ends = [torch.full((rows, 1), token) for token in (2, 3)]
-    ids = torch.cat([ends[0], 10 + level[:, :1], 20 + level[:, 1:], ends[1]], dim=1)
-    return ImageText(images, Text(ids, torch.ones_like(ids, dtype=torch.bool)), level[:, 0] * 4 + level[:, 1])
-
-
 def _trained(*, shuffled: bool) -> dict[str, float]:
     torch.manual_seed(0)
     rng = torch.Generator().manual_seed(0)
-    model, last = blip2.SYSTEM.presets["tiny-aligner"]().build(), list[dict[str, float]]()
+    model = blip2.SYSTEM.presets["tiny-aligner"]().build()
     parts = groups(model, blip2.SYSTEM.stage("align"), weight_decay=0.05)
     optimiser = torch.optim.AdamW([{"params": group["params"]} for group in parts], lr=3e-3)
-    for _ in range(40):
-        batch = _colours(16, rng)
-        if shuffled:
-            batch = replace(batch, images=batch.images[torch.randperm(16, generator=rng)])
-        losses = model(batch)
-        torch.stack(list(losses.values())).sum().backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        last.append({name: loss.item() for name, loss in losses.items()})
-    return {name: sum(losses[name] for losses in last[-10:]) / 10 for name in last[0]} | {
-        "match": _mistaken(model, rng)
-    }
+    losses = learned(model, optimiser, rng, steps=40, rows=16, shuffled=shuffled)
+    return losses | {"match": _mistaken(model, rng)}
 
 
 @torch.no_grad()
 def _mistaken(model: QueryAligner, rng: torch.Generator) -> float:
     """The share of texts that match another picture better than their own."""
-    batch = _colours(64, rng)
+    batch = colours(64, rng)
     other = batch.images.roll(1, dims=0)
     both = [model.match(model.see(images), batch.text, torch.arange(64))[:, 1] for images in (batch.images, other)]
     differ = batch.identity != batch.identity.roll(1)

@@ -1,17 +1,16 @@
 """CLIP has the published sizes, and learns from the pictures and not from texts alone."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel
 
 from chiasm import catalogue
 from chiasm.archetypes.dual import DualEncoder
-from chiasm.core.types import ImageText, Text
 from chiasm.nn.mlp import Activation
 from chiasm.nn.vit import NormedStem
 from chiasm.systems import clip
+
+from .colours import learned
 
 PUBLISHED = {"vit-b-32": 151.28, "vit-l-14": 427.62}  # millions
 ACTIVATIONS = {Activation.GELU: "gelu", Activation.QUICK_GELU: "quick_gelu"}
@@ -74,31 +73,12 @@ def test_what_openai_and_laion_trained() -> None:
     assert told["vit-bigg-14"] == (*exact, 256, 104, 64)
 
 
-def _colours(rows: int, rng: torch.Generator) -> ImageText:
-    """A flat colour of two channels, and two words that name their strengths."""
-    level = torch.randint(4, (rows, 2), generator=rng)
-    images = torch.zeros(rows, 3, 32, 32)
-    images[:, :2] = (level / 1.5 - 1)[:, :, None, None]
-    ends = [torch.full((rows, 1), token) for token in (2, 3)]
-    ids = torch.cat([ends[0], 10 + level[:, :1], 20 + level[:, 1:], ends[1]], dim=1)
-    return ImageText(images, Text(ids, torch.ones_like(ids, dtype=torch.bool)), level[:, 0] * 4 + level[:, 1])
-
-
 def _trained(*, shuffled: bool) -> float:
     torch.manual_seed(0)
     rng = torch.Generator().manual_seed(0)
-    model, last = clip.tiny().build(), list[float]()
+    model = clip.tiny().build()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    for _ in range(60):
-        batch = _colours(24, rng)
-        if shuffled:
-            batch = replace(batch, images=batch.images[torch.randperm(24, generator=rng)])
-        loss = model(batch)["contrast"]
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        last.append(loss.item())
-    return sum(last[-10:]) / 10
+    return learned(model, optimiser, rng, steps=60, rows=24, shuffled=shuffled)["contrast"]
 
 
 def test_it_learns_from_the_pictures() -> None:
