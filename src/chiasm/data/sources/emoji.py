@@ -24,7 +24,7 @@ from chiasm.data.pairs import Pair
 from chiasm.data.sources import emoji_names
 from chiasm.data.sources.chance import chance, share
 from chiasm.data.sources.emoji_names import FIELDS
-from chiasm.data.sources.spec import read_spec
+from chiasm.data.sources.spec import check, read_spec
 
 VERSION = 1  # counts changes of what the same numbers draw
 SPLITS = ("train", "human", "val", "test-combinations", "test-unseen")
@@ -151,12 +151,7 @@ class EmojiPairs:
     families: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise unknown("split", self.split, SPLITS)
-        if self.count < 1:
-            raise ValueError(f"count is {self.count}, and at least 1 pair is needed")
-        if self.noise is not None and self.split != "train":
-            raise ValueError(f"the split {self.split!r} is human and true; noise belongs to the split 'train'")
+        check(self.split, SPLITS, count=self.count, noise=self.noise)
         known = {emoji.family for emoji in drawn(self.font)}
         if strange := set(self.families) - known:
             raise unknown("family", min(strange), known)

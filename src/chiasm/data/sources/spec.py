@@ -1,10 +1,11 @@
-"""Names of sources that are not files: `kind:preset?option=value&option=value`."""
+"""Names of sources that are not files, `kind:preset?option=value&option=value`, and what all of them refuse."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from chiasm.core.errors import unknown
+from chiasm.data.noise import Noise
 
 
 def read_spec(spec: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[str, dict[str, Any]]:
@@ -19,3 +20,13 @@ def read_spec(spec: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[s
         except ValueError as error:
             raise ValueError(f"{option}={text} in {spec!r}: {error}") from error
     return name.partition(":")[2], values
+
+
+def check(split: str, splits: Collection[str], *, count: int, noise: Noise | None) -> None:
+    """Whether a made source can have them."""
+    if split not in splits:
+        raise unknown("split", split, splits)
+    if count < 1:
+        raise ValueError(f"count is {count}, and at least 1 pair is needed")
+    if noise is not None and split != "train":
+        raise ValueError(f"the split {split!r} is human and true; noise belongs to the split 'train'")

@@ -18,7 +18,7 @@ from chiasm.data.pairs import Pair
 from chiasm.data.sources.canvas import OUTLINES, Colour, Scene, Thing, boxes, draw, mask
 from chiasm.data.sources.chance import chance, share
 from chiasm.data.sources.grammar import PHRASINGS, VOCABULARY, Facts, meaning, one_wrong, parse, say
-from chiasm.data.sources.spec import read_spec
+from chiasm.data.sources.spec import check, read_spec
 
 __all__ = [
     "PRESETS", "SPLITS", "Counted", "Facts", "Placed", "Related", "Scene", "Thing", "World", "WorldPairs", "boxes",
@@ -239,12 +239,7 @@ class WorldPairs:
     held_out: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise unknown("split", self.split, SPLITS)
-        if self.count < 1:
-            raise ValueError(f"count is {self.count}, and at least 1 pair is needed")
-        if self.noise is not None and self.split != "train":
-            raise ValueError(f"the split {self.split!r} is human and true; noise belongs to the split 'train'")
+        check(self.split, SPLITS, count=self.count, noise=self.noise)
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}, but a share of combinations lies in 0 <= share < 1")
         if self.split == "test-combinations" and not self.held_out:
