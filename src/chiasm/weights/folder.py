@@ -4,7 +4,7 @@ A run folder holds runs, `1-pretrain`, `2-caption`, ..., each with a model folde
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -202,7 +202,7 @@ def outline(config: Config) -> nn.Module:
 
 
 @contextmanager
-def without_memory() -> Iterator[None]:
+def without_memory() -> Generator[None]:
     """What is made within has shapes and no values."""
     with torch.device("meta"), _Unfilled():
         yield
@@ -222,4 +222,4 @@ def _norms(vectors: Tensor, _power: int, dim: int) -> Tensor:
     return vectors.new_empty([size if axis == dim else 1 for axis, size in enumerate(vectors.shape)])
 
 
-INSTEAD = {torch.randn: torch.empty, torch.norm_except_dim: _norms}
+INSTEAD: Mapping[Any, Callable[..., Tensor]] = {torch.randn: torch.empty, torch.norm_except_dim: _norms}
