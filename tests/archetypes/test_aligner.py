@@ -18,6 +18,9 @@ class Part(nn.Module):
         super().__init__()
         self.temperature = nn.Parameter(torch.tensor(0.07))
 
+    def sharpen(self, cosine: Tensor) -> Tensor:
+        return cosine / self.temperature
+
     def see(self, images: Tensor) -> Tensor:
         return images.flatten(2).mT
 
@@ -60,7 +63,7 @@ def test_every_verb_is_the_parts() -> None:
     images, rows = torch.rand(2, 3, 4, 4), torch.tensor([1, 0])
     seen = part.see(images)
     assert list(graph.state_dict()) == ["own.temperature"]
-    assert graph.temperature is graph.own.temperature
+    assert graph.sharpen(torch.tensor([0.07])).equal(torch.tensor([1.0]))
     assert graph.see(images).equal(seen)
     assert graph.embed_seen(seen).equal(part.embed_seen(seen))
     assert graph.read(TEXT).equal(part.read(TEXT))

@@ -41,7 +41,7 @@ def test_the_nearest_query_counts_in_every_verb(
     texts = blip2.embed(texts=names)
     assert isinstance(blip2.module, QueryAligner)
     own = torch.stack([(query @ texts.T) for query in blip2.embed(images=pictures[1])[0]]).amax(dim=0)
-    chances = (own / blip2.module.temperature.detach()).softmax(dim=0)
+    chances = (own / blip2.module.retriever.temperature.detach()).softmax(dim=0)
     found = blip2.classify(pictures[1], names)
     assert found.scores == pytest.approx([chances[i].item() for i in found.indices], abs=1e-5)
 

@@ -19,6 +19,7 @@ from chiasm.core.config import from_json, to_json
 from chiasm.core.stage import Stage
 from chiasm.core.system import System
 from chiasm.core.types import Asked, Frames, ImageText, Instructed, Labelled, Points, Prompt, Text, Waves, Worded
+from chiasm.predictor.abilities import NEEDS
 from chiasm.training.freeze import groups, set_mode
 from chiasm.training.inherit import inherit
 
@@ -115,6 +116,18 @@ def test_every_preset_builds_and_survives_json(name: str, preset: str) -> None:
     assert from_json(to_json(config)) == config
     with torch.device("meta"):
         config.build()
+
+
+@pytest.mark.parametrize(("name", "preset"), [each for each in PRESETS if each[1].startswith("tiny")])
+def test_abilities_are_methods_not_weights(name: str, preset: str) -> None:
+    """From Python 3.12 on `isinstance` does not see what only a module's `__getattr__` finds: weights and parts."""
+    with torch.device("meta"):
+        model = SYSTEMS[name].presets[preset]().build()
+    kinds = [kind for kind in {kind for kinds in NEEDS.values() for kind in kinds} if isinstance(model, kind)]
+    for kind in kinds:
+        wanted = {member for base in kind.__mro__[:-1] for member in vars(base) if not member.startswith("_")}
+        for member in wanted:
+            inspect.getattr_static(model, member)
 
 
 @each_stage

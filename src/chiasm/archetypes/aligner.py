@@ -21,8 +21,7 @@ from chiasm.core.types import Text
 class Aligner(EmbedsImages, EmbedsText, Reads, Matches, Protocol):
     """Compares, and matches what it compared."""
 
-    @property
-    def temperature(self) -> Tensor: ...
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]: ...
 
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"], /) -> Float[Tensor, " n"]: ...
 
@@ -36,9 +35,8 @@ class HasAligner(ABC):
     @abstractmethod
     def aligner(self) -> Aligner: ...
 
-    @property
-    def temperature(self) -> Tensor:
-        return self.aligner.temperature
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        return self.aligner.sharpen(cosine)
 
     def see(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b p c"]:
         return self.aligner.see(images)

@@ -81,3 +81,7 @@ class DualEncoder(nn.Module):
 
     def embed_text(self, text: Text) -> Float[Tensor, "b d"]:
         return F.normalize(self.text_head(self.text.last(text)), dim=-1)
+
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Logits: cosines divided by the temperature."""
+        return cosine / self.temperature

@@ -129,6 +129,10 @@ class Fusion(nn.Module):
 
         return pair
 
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Logits: cosines divided by the temperature."""
+        return cosine / self.temperature
+
     def order(self, matched: Float[Tensor, " n"], _cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Matching alone decides."""
         return matched

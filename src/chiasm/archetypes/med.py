@@ -121,6 +121,10 @@ class Retriever(nn.Module):
         memory = self.towers.encoder.recall(seen)
         return lambda text, rows: self._pairs(text, memory if len(seen) == 1 else rows_of(memory, rows))
 
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Logits: cosines divided by the temperature."""
+        return cosine / self.temperature
+
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Logit plus cosine, as in the released code."""
         return matched + cosine

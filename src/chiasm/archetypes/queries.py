@@ -115,6 +115,10 @@ class QueryRetriever(nn.Module):
         memory = self.qformer.recall(seen)
         return lambda text, rows: self._judged(memory if len(seen) == 1 else rows_of(memory, rows), text)
 
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Logits: cosines divided by the temperature."""
+        return cosine / self.temperature
+
     def order(self, matched: Float[Tensor, " n"], cosine: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Logit plus cosine, as in the released code."""
         return matched + cosine

@@ -12,10 +12,11 @@ from chiasm.core.types import Text
 
 @runtime_checkable
 class Compares(EmbedsImages, EmbedsText, Protocol):
-    """Pictures and texts in one space; cosines become logits when they are divided by the temperature."""
+    """Pictures and texts in one space."""
 
-    @property
-    def temperature(self) -> Tensor: ...
+    def sharpen(self, cosine: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Logits: cosines divided by the model's temperature."""
+        ...
 
 
 @runtime_checkable

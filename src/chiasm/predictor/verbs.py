@@ -311,7 +311,7 @@ class Predictor:
             given = inputs.pictures(images)
             with torch.inference_mode():
                 cosine = cosines(self._reader.embed_images(module, given.items, batch_size), classes)
-                scores = (cosine / module.temperature).float().softmax(dim=1)
+                scores = module.sharpen(cosine).float().softmax(dim=1)
             return given.answer([ranked(names, row) for row in scores])
 
         return classify
