@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache, partial
 from importlib import import_module
-from importlib.util import find_spec
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from chiasm.backbones.memory import Memory, copied
+from chiasm.backbones.packing import EightBit, FourBit, packed_by
 from chiasm.core.types import Text
 
 
@@ -36,32 +37,11 @@ class Precision(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EightBit:
-    """Weights of 8 bits, on a GPU, by bitsandbytes (arXiv:2208.07339)."""
-
-    def options(self) -> dict[str, Any]:
-        return {"load_in_8bit": True}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FourBit:
-    """Weights of 4 bits, on a GPU, by bitsandbytes: NF4 (arXiv:2305.14314, section 3), multiplied in bf16."""
-
-    def options(self) -> dict[str, Any]:
-        return {
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": "nf4",
-            "bnb_4bit_use_double_quant": True,
-            "bnb_4bit_compute_dtype": torch.bfloat16,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config:
     """A folder that `transformers` wrote, or a name on the hub with a branch, tag or commit.
 
     `build` reads the weights too, but for the meta device, where there are none. `dtype=None` is the files'.
-    What is `packed` stays as it is, beside what learns; a model folder cannot hold it.
+    What is `packed` stays as it is, beside what learns; a model folder holds this config of it, and no weights.
     """
 
     name: str
@@ -75,15 +55,20 @@ class Config:
 
     def build(self) -> "Causal | Seq2Seq":
         theirs = _outlined(self) if torch.get_default_device().type == "meta" else _read(self)
-        return Seq2Seq(theirs) if theirs.config.is_encoder_decoder else Causal(theirs)
+        kind = Seq2Seq if theirs.config.is_encoder_decoder else Causal
+        return kind(theirs, lender="" if self.packed is None else f"{type(self.packed).__name__} of {self._at}")
+
+    @property
+    def _at(self) -> str:
+        return f"{self.name} at revision {self.revision}" if self.revision else self.name
 
 
 class Causal(nn.Module):
     """A model that reads the given and the said in a row."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, lender: str = "") -> None:
         super().__init__()
-        self.model = model
+        self.model, self.lender = model, lender
         takes = signature(self._trunk.forward).parameters
         if "past_key_values" not in takes:
             raise _forgets(model)
@@ -148,9 +133,9 @@ class Seq2Seq(nn.Module):
     Padding is moved to the right first: there are encoders that count places by themselves.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, lender: str = "") -> None:
         super().__init__()
-        self.model = model
+        self.model, self.lender = model, lender
         starts = (model.generation_config.decoder_start_token_id, model.config.to_dict().get("decoder_start_token_id"))
         known = [start for start in starts if start is not None]
         if not known:
@@ -252,13 +237,17 @@ def _forgets(model: nn.Module) -> ValueError:
 def _read(config: Config) -> Any:
     """The model with its weights."""
     about, kind = _about(config.name, config.revision)
-    options: dict[str, Any] = {"dtype": "auto" if config.dtype is None else config.dtype.value}
-    if config.packed is not None:
-        _require_packing(config.packed)
-        packing = import_module("transformers").BitsAndBytesConfig(**config.packed.options())
-        options |= {"quantization_config": packing, "device_map": {"": torch.cuda.current_device()}}
-    call = partial(kind.from_pretrained, config.name, config=about, revision=config.revision, **options)
-    return _asked(call, config.name, config.revision)
+    dtype = "auto" if config.dtype is None else config.dtype.value
+    options = {"config": about, "revision": config.revision, "dtype": dtype}
+
+    def read(**more: Any) -> Any:
+        return _asked(partial(kind.from_pretrained, config.name, **options, **more), config.name, config.revision)
+
+    if config.packed is None:
+        return read()
+    if config.revision is None and not Path(config.name).is_dir():
+        raise ValueError(f"a model folder will only name {config.name}, whose branches move: say which commit, `revision`")
+    return packed_by(config.packed, read, (about.dtype or torch.float32) if config.dtype is None else config.dtype.value)
 
 
 def _outlined(config: Config) -> Any:
@@ -268,20 +257,14 @@ def _outlined(config: Config) -> Any:
     return _asked(partial(kind.from_config, about, dtype=dtype), config.name, config.revision)
 
 
-def _require_packing(packed: EightBit | FourBit) -> None:
-    what = type(packed).__name__
-    if not torch.cuda.is_available():
-        raise ValueError(f"{what} weights need a GPU, and torch finds none here: leave `packed` out, or take BF16")
-    if lacking := [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]:
-        raise ValueError(f"{what} weights need {' and '.join(lacking)}: pip install {' '.join(lacking)}")
-
-
 def _about(name: str, revision: str | None) -> tuple[Any, Any]:
     """The model's own config, and the class that reads models of its kind."""
     try:
         theirs = import_module("transformers")  # an extra, and seconds to import
     except ImportError as error:
         raise ValueError("a language model of transformers needs it: pip install 'chiasm[hf]'") from error
+    if Path(name).is_absolute() and not Path(name).exists():
+        raise ValueError(f"there is no {name} any more: put the language model back, or write where it is now")
     ask = partial(theirs.AutoConfig.from_pretrained, name, revision=revision, trust_remote_code=False)
     about = _asked(ask, name, revision)
     kind = theirs.AutoModelForSeq2SeqLM if about.is_encoder_decoder else theirs.AutoModelForCausalLM

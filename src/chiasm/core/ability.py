@@ -216,6 +216,16 @@ class Restarts(Protocol):
 
 
 @runtime_checkable
+class Lent(Protocol):
+    """May be somebody else's: frozen, named by its config, and made again from there; then no file of ours holds it."""
+
+    @property
+    def lender(self) -> str:
+        """Whose it is, in words; "" for a part like any other."""
+        ...
+
+
+@runtime_checkable
 class Captioner(Protocol):
     """Says what is on pictures, continuing the prompt that each has; a sequence of seeds gives every row its own."""
 

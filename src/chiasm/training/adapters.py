@@ -41,6 +41,11 @@ class LoRA:
     def add(self, model: nn.Module) -> None:
         peft, config = _peft(), {"r": self.rank, "lora_alpha": self.alpha, "target_modules": [*self.names]}
         peft.inject_adapter_in_model(peft.LoraConfig(**config), model)
+        if packed := [path for path, layer in _detours(model) if not layer.get_base_layer().weight.is_floating_point()]:
+            raise ValueError(
+                f"a detour ends as part of the weights beside it, but those of {packed[0]} are packed: leave `packed` "
+                "out, or name other projections"
+            )
 
     def merged(self, model: nn.Module) -> nn.Module:
         plain = deepcopy(model)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from chiasm.core.ability import Adapts, Restarts
 from chiasm.core.errors import unknown
 from chiasm.core.stage import Stage
+from chiasm.weights.state import lent
 
 LAST = "-*"  # a list's last modules
 
@@ -50,6 +51,7 @@ def _taken(
     names: dict[str, str] = {}
     for ours, theirs in paths.items():
         names |= _below(ours, theirs, own, given, by)
+    names = _without_lent(names, lent(model), lent(previous), by)
     anew: list[Restarts] = []
     for path, part in model.named_modules():
         below = [name for name in names if name.startswith(f"{path}.")]
@@ -66,6 +68,27 @@ def _taken(
                 f"from {names[name]} of shape {tuple(value.shape)}"
             )
     return values, anew
+
+
+def _without_lent(
+    names: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str, str], by: str
+) -> dict[str, str]:
+    """All but what is lent, which both must have from the same lender; what only one of them has is no weight."""
+    kept = dict[str, str]()
+    for name, source in names.items():
+        to, of = _lender(name, ours), _lender(source, theirs)
+        if to != of:
+            raise ValueError(
+                f"{by} inherits {name}, which is {to or 'its own'} here and {of or 'its own'} in the previous model: "
+                "what is packed is neither given nor taken, so load the same on both sides, packed alike"
+            )
+        if not to:
+            kept[name] = source
+    return kept
+
+
+def _lender(name: str, parts: Mapping[str, str]) -> str:
+    return next((lender for path, lender in parts.items() if name.startswith(f"{path}.")), "")
 
 
 def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:

@@ -189,9 +189,9 @@ def _number(run: Path) -> int:
 def skeleton(config: Config) -> nn.Module:
     """The module without its weights, which are about to come; the caller's random state is kept."""
     module = outline(config)
-    if set(dict(module.named_buffers())) <= set(module.state_dict()):
+    if {name for name, _ in (*module.named_parameters(), *module.named_buffers())} <= state(module).keys():
         return module
-    with torch.random.fork_rng(devices=[]):  # buffers that no file holds must be computed
+    with torch.random.fork_rng(devices=[]):  # buffers that no file holds must be computed, and what is lent brought
         return config.build()
 
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from chiasm.core.ability import Lent
+
 
 def state(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name; what is tied goes by the first of its names."""
+    """Parameters and persistent buffers by name, less what is lent; what is tied goes by the first of its names."""
     values = module.state_dict()
     return {name: values[name] for name in _canonical(module) if name in values}
 
@@ -15,17 +17,16 @@ def state(module: nn.Module) -> dict[str, Tensor]:
 def assign(module: nn.Module, values: Mapping[str, Tensor], *, source: object) -> None:
     """Make `values` the tensors of `module`, which may lie on the meta device; ties stay ties."""
     require(state(module), values, source=source)
-    made = {
-        name: nn.Parameter(values[name], requires_grad=parameter.requires_grad)
-        for name, parameter in module.named_parameters()
-    }
-    first = _canonical(module)
-    named = {id(tensor): name for name, tensor in first.items()}
+    made = dict[int, Tensor]()
+    for name, tensor in _canonical(module).items():
+        if name in values:
+            learns = isinstance(tensor, nn.Parameter)
+            made[id(tensor)] = nn.Parameter(values[name], tensor.requires_grad) if learns else values[name]
     every = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    ours = {name: named[id(tensor)] for name, tensor in every}
-    module.load_state_dict(
-        {name: made.get(ours[name], values[ours[name]]) for name in module.state_dict()}, assign=True, strict=True
-    )
+    for name, tensor in every:
+        if id(tensor) in made:
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, made[id(tensor)])
 
 
 def copy_into(module: nn.Module, values: Mapping[str, Tensor], *, source: object) -> None:
@@ -55,8 +56,16 @@ def require(own: Mapping[str, Tensor], values: Mapping[str, Tensor], *, source: 
         raise ValueError(f"{source} does not fit the model: {odd[0]} holds {values[odd[0]].dtype}")
 
 
+def lent(module: nn.Module) -> dict[str, str]:
+    """Paths of parts that are somebody else's, and whose."""
+    return {path: part.lender for path, part in module.named_modules() if isinstance(part, Lent) and part.lender}
+
+
 def _canonical(module: nn.Module) -> dict[str, Tensor]:
-    return dict([*module.named_parameters(), *module.named_buffers()])
+    named = dict([*module.named_parameters(), *module.named_buffers()])
+    parts = [module.get_submodule(path) for path in lent(module)]
+    theirs = {id(tensor) for part in parts for tensor in (*part.parameters(), *part.buffers())}
+    return {name: tensor for name, tensor in named.items() if id(tensor) not in theirs}
 
 
 def _listed(names: list[str]) -> str:
