@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.archetypes.spliced import Heard, Sense, SplicedLM, Teller
-from chiasm.backbones.hf import Causal, Config, EightBit, FourBit, Precision, Seq2Seq
+from chiasm.backbones.hf import Causal, Config, Precision, Seq2Seq
 from chiasm.core.config import from_json, to_json
 from chiasm.core.types import Instructed, Pixels, Prompt, Text, Wording
 from chiasm.decoding.generate import generate
@@ -213,7 +213,6 @@ def test_the_config_knows_its_width_before_weights_are_read(folder: Any) -> None
     assert isinstance(config, LanguageConfig)
     assert config.dim == WIDTH
     assert from_json(to_json(config)) == config
-    assert from_json(to_json(Config(name="a/b", revision="c", packed=FourBit()))).packed == FourBit()
     with torch.device("meta"):
         outline = config.build()
     built = config.build()
@@ -274,8 +273,6 @@ def test_it_is_shown_pictures(make: Callable[[], Any], folder: Any) -> None:
 
 def test_what_is_missing_is_said(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = str(folder(neox))
-    with pytest.raises(ValueError, match="EightBit weights need a GPU"):
-        Config(name=name, packed=EightBit()).build()
     with pytest.raises(ValueError, match="is no language model that transformers reads"):
         Config(name=str(tmp_path)).build()
     with pytest.raises(ValueError, match="at revision main is no language model"):
@@ -286,36 +283,9 @@ def test_what_is_missing_is_said(folder: Any, tmp_path: Path, monkeypatch: pytes
         Config(name=str(tmp_path / "mamba")).build()
     with pytest.raises(ValueError, match="is no language model that transformers reads"):
         Config(name=str(tmp_path / "eyes")).build()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("chiasm.backbones.hf.find_spec", lambda name: None if name == "bitsandbytes" else name)
-    with pytest.raises(ValueError, match="FourBit weights need bitsandbytes: pip install bitsandbytes"):
-        Config(name=name, packed=FourBit()).build()
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match="pip install 'chiasm\\[hf\\]'"):
         Config(name=name).build()
-
-
-@pytest.mark.parametrize(
-    ("packed", "told"), [(EightBit(), {"load_in_8bit": True}), (FourBit(), {"load_in_4bit": True})]
-)
-def test_packing_is_asked_of_transformers(
-    packed: EightBit | FourBit, told: dict[str, bool], folder: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only how it is asked for: without a GPU nothing can be packed."""
-    asked = dict[str, Any]()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr("chiasm.backbones.hf.find_spec", lambda name: name)
-
-    def refuse(*_: Any, **options: Any) -> None:
-        asked.update(options)
-        raise OSError("no GPU after all")
-
-    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", refuse)
-    with pytest.raises(ValueError, match="no GPU after all"):
-        Config(name=str(folder(neox)), packed=packed).build()
-    assert asked["device_map"] == {"": 0}
-    assert told.items() <= asked["quantization_config"].to_dict().items()
 
 
 def test_a_model_folder_holds_it(folder: Any, tmp_path: Path) -> None:

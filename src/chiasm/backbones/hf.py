@@ -246,8 +246,12 @@ def _read(config: Config) -> Any:
     if config.packed is None:
         return read()
     if config.revision is None and not Path(config.name).is_dir():
-        raise ValueError(f"a model folder will only name {config.name}, whose branches move: say which commit, `revision`")
-    return packed_by(config.packed, read, (about.dtype or torch.float32) if config.dtype is None else config.dtype.value)
+        raise ValueError(
+            f"a model folder will only name {config.name}, whose branches move: say which commit, `revision`"
+        )
+    return packed_by(
+        config.packed, read, (about.dtype or torch.float32) if config.dtype is None else config.dtype.value
+    )
 
 
 def _outlined(config: Config) -> Any:

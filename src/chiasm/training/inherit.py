@@ -88,7 +88,8 @@ def _without_lent(
 
 
 def _lender(name: str, parts: Mapping[str, str]) -> str:
-    return next((lender for path, lender in parts.items() if name.startswith(f"{path}.")), "")
+    """Whose a tensor is; the whole model has the path ""."""
+    return next((lender for path, lender in parts.items() if name.startswith(f"{path}." if path else "")), "")
 
 
 def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
