@@ -214,11 +214,27 @@ def test_a_model_folder_names_it(packed: EightBit | FourBit, folder: Any, tmp_pa
         pictures = [open_source("world:single?count=2&pixels=8")[row].image for row in range(2)]
         assert len(model.caption(pictures, max_new_tokens=3)) == 2
         assert model.answer(pictures[0], "what?", ["a", "b"]).text in {"a", "b"}
+    with pytest.raises(ValueError, match="was packed on cpu and stays there, but meta was asked for"):
+        model.to("meta")
     kept = state(model.to(dtype=torch.float32).module)
     assert {name.partition(".")[0] for name in kept} == {"senses"}
     place.unlink()
     with pytest.raises(ValueError, match=rf"config.json describes what cannot be built: there is no {place} any more"):
         chiasm.load(tmp_path / "run", device="cpu")
+
+
+@BOTH
+def test_what_others_packed_is_theirs_too(packed: EightBit | FourBit, folder: Any, tmp_path: Path) -> None:
+    """A folder that transformers saved packed is lent as what is packed here is, and says the same."""
+    here = ours(folder(llama), packed)
+    here.model.save_pretrained(tmp_path)
+    there = ours(tmp_path, None)
+    assert there.lender == f"packed weights of {tmp_path}"
+    assert not state(there)
+    assert not state(outline(Config(name=str(tmp_path))))
+    assert not any(weight.requires_grad for weight in there.parameters())
+    given, present = torch.randn(2, 4, 64), torch.ones(2, 4, dtype=torch.bool)
+    assert there.listen(given, present)[0].equal(here.listen(given, present)[0])
 
 
 def test_what_is_packed_is_neither_given_nor_taken(folder: Any, tmp_path: Path) -> None:
@@ -251,7 +267,7 @@ def test_what_is_missing_is_said(folder: Any, monkeypatch: pytest.MonkeyPatch) -
         Config(name=name, packed=FourBit()).build()
     monkeypatch.undo()
     monkeypatch.setattr("transformers.quantizers.quantizer_bnb_8bit.is_bitsandbytes_available", lambda: False)
-    with pytest.raises(ValueError, match=r"EightBit weights cannot be had here: .*; pip install -U 'chiasm\[bits\]'"):
+    with pytest.raises(ValueError, match=r"packed weights cannot be had here: .*; pip install -U 'chiasm\[bits\]'"):
         Config(name=name, packed=EightBit()).build()
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match=r"pip install 'chiasm\[hf\]'"):

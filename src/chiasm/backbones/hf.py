@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from chiasm.backbones.memory import Memory, copied
-from chiasm.backbones.packing import EightBit, FourBit, packed_by
+from chiasm.backbones.packing import EightBit, FourBit, options, settled
 from chiasm.core.types import Text
 
 
@@ -56,11 +56,7 @@ class Config:
     def build(self) -> "Causal | Seq2Seq":
         theirs = _outlined(self) if torch.get_default_device().type == "meta" else _read(self)
         kind = Seq2Seq if theirs.config.is_encoder_decoder else Causal
-        return kind(theirs, lender="" if self.packed is None else f"{type(self.packed).__name__} of {self._at}")
-
-    @property
-    def _at(self) -> str:
-        return f"{self.name} at revision {self.revision}" if self.revision else self.name
+        return kind(theirs, lender=_lender(self, theirs.config))
 
 
 class Causal(nn.Module):
@@ -238,20 +234,26 @@ def _read(config: Config) -> Any:
     """The model with its weights."""
     about, kind = _about(config.name, config.revision)
     dtype = "auto" if config.dtype is None else config.dtype.value
-    options = {"config": about, "revision": config.revision, "dtype": dtype}
-
-    def read(**more: Any) -> Any:
-        return _asked(partial(kind.from_pretrained, config.name, **options, **more), config.name, config.revision)
-
-    if config.packed is None:
+    more = dict[str, Any]()
+    if config.packed is not None:
+        more = options(config.packed, (about.dtype or torch.float32) if config.dtype is None else config.dtype.value)
+    call = partial(kind.from_pretrained, config.name, config=about, revision=config.revision, dtype=dtype, **more)
+    read = partial(_asked, call, config.name, config.revision)
+    if not _lender(config, about):
         return read()
     if config.revision is None and not Path(config.name).is_dir():
         raise ValueError(
             f"a model folder will only name {config.name}, whose branches move: say which commit, `revision`"
         )
-    return packed_by(
-        config.packed, read, (about.dtype or torch.float32) if config.dtype is None else config.dtype.value
-    )
+    return settled(read)
+
+
+def _lender(config: Config, about: Any) -> str:
+    """Whose weights they are, if they are packed: by us, or by whoever saved them."""
+    if config.packed is None and "quantization_config" not in about.to_dict():
+        return ""
+    how = "packed weights" if config.packed is None else type(config.packed).__name__
+    return f"{how} of {_named(config.name, config.revision)}"
 
 
 def _outlined(config: Config) -> Any:
@@ -277,12 +279,15 @@ def _about(name: str, revision: str | None) -> tuple[Any, Any]:
 
 def _asked(call: Callable[[], Any], name: str, revision: str | None) -> Any:
     """What they answer; what they refuse in one sentence."""
-    at = f"{name} at revision {revision}" if revision else name
     try:
         return call()
     except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+        at, first = _named(name, revision), str(error).strip().splitlines()[0]
         raise ValueError(f"{at} is no language model that transformers reads: {first}") from error
+
+
+def _named(name: str, revision: str | None) -> str:
+    return f"{name} at revision {revision}" if revision else name
 
 
 @cache

@@ -42,25 +42,28 @@ class FourBit:
         }
 
 
-def packed_by(packed: EightBit | FourBit, read: Callable[..., Any], dtype: torch.dtype) -> Any:
-    """What transformers reads, packed on the device where it stays: the current GPU, or else here."""
-    what = type(packed).__name__
+def options(packed: EightBit | FourBit, dtype: torch.dtype) -> dict[str, Any]:
+    """What to ask of transformers, for the device where the packed stays: the current GPU, or else the processor."""
     if lacking := [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]:
-        raise ValueError(f"{what} weights need {' and '.join(lacking)}: pip install 'chiasm[bits]'")
+        raise ValueError(f"{type(packed).__name__} weights need {' and '.join(lacking)}: pip install 'chiasm[bits]'")
+    packing = import_module("transformers").BitsAndBytesConfig(**packed.options(dtype))
     place = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+    return {"quantization_config": packing, "device_map": {"": place}}
+
+
+def settled(read: Callable[[], Any]) -> Any:
+    """The packed model that is read, frozen."""
     try:
-        packing = import_module("transformers").BitsAndBytesConfig(**packed.options(dtype))
-        model = read(quantization_config=packing, device_map={"": place})
-    except ImportError as error:  # they are too old for it
+        model = read()
+    except ImportError as error:  # something is not there, or too old
         first = str(error).strip().splitlines()[0]
-        raise ValueError(f"{what} weights cannot be had here: {first}; pip install -U 'chiasm[bits]'") from error
+        raise ValueError(f"packed weights cannot be had here: {first}; pip install -U 'chiasm[bits]'") from error
     logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_news)
-    kind = import_module("bitsandbytes").nn.Linear4bit
-    for layer in (each for each in model.modules() if isinstance(each, kind)):
-        # or a product without gradients, on a CPU with that instruction, would pack it anew with other scales, and
+    for layer in (each for each in model.modules() if type(each).__name__ == "Linear4bit"):
+        # by name, since others pack too; or a product without gradients, on a CPU with that instruction, would pack it anew with other scales, and
         # products with gradients would silently have none from then on
         layer.support_avx512bf16_for_cpu = False
-    return model.requires_grad_(False)  # noqa: FBT003 - transformers' own way
+    return model.requires_grad_(requires_grad=False)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

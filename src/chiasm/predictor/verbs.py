@@ -32,6 +32,7 @@ from chiasm.predictor.states import states
 from chiasm.predictor.telling import begun, conversation, heard
 from chiasm.predictor.words import usual_hints, usual_tokenizer
 from chiasm.weights.folder import ModelCard
+from chiasm.weights.state import moved
 
 Chosen = TypeVar("Chosen", bound=Greedy | Beam | Nucleus)
 
@@ -114,7 +115,7 @@ class Predictor:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Predictor":
         """Move the module, in place."""
         with self.plain() as module:
-            module.to(device=device, dtype=dtype)
+            moved(module, device=device, dtype=dtype)
         return self
 
     @contextmanager

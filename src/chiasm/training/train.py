@@ -23,7 +23,7 @@ from chiasm.training.loop import CHECKPOINTS, fit
 from chiasm.training.run import Brought, Run, Step
 from chiasm.training.together import own
 from chiasm.weights.folder import DONE, MODEL, load_model
-from chiasm.weights.state import state
+from chiasm.weights.state import moved, state
 
 OPTIONS = "run.json"
 
@@ -86,7 +86,7 @@ def _do(run: Run, place: Path, parts: _Parts, *, device: torch.device, on_step: 
             run.adapter.add(model)
         for path in run.recompute:
             recompute(_layers(model, path, run.name))
-        fit(run, model.to(device), place, on_step=on_step)
+        fit(run, moved(model, device=device), place, on_step=on_step)
 
 
 def _layers(model: nn.Module, path: str, name: str) -> Iterator[nn.Module]:
@@ -103,7 +103,7 @@ def _outcome(run: Run, place: Path, device: torch.device) -> nn.Module:
         model, _ = load_model(place / MODEL, device=device)
     else:
         with torch.random.fork_rng(devices=[]):
-            model = run.model.build().to(device).eval()
+            model = moved(run.model.build(), device=device).eval()
     for tensor in state(model).values():
         ranks.agreed(tensor)
     return model

@@ -22,7 +22,7 @@ from chiasm.core.config import from_json, read_as, to_json
 from chiasm.core.files import new_folder, read_record, writing
 from chiasm.core.system import Config
 from chiasm.core.types import Pixels
-from chiasm.weights.state import assign, state
+from chiasm.weights.state import assign, moved, state
 
 FORMAT = 1
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -95,7 +95,7 @@ def load_model(
     except (RuntimeError, ArithmeticError, AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / CONFIG} describes what cannot be built: {error}") from error
     assign(module, read_tensors(folder / WEIGHTS, dtype), source=folder / WEIGHTS)
-    return module.to(device=device, dtype=dtype).eval(), card
+    return moved(module, device=device, dtype=dtype).eval(), card
 
 
 def read_card(folder: Path) -> ModelCard:

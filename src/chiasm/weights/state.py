@@ -61,6 +61,20 @@ def lent(module: nn.Module) -> dict[str, str]:
     return {path: part.lender for path, part in module.named_modules() if isinstance(part, Lent) and part.lender}
 
 
+def moved(
+    module: nn.Module, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
+    """`module.to`; but what is lent was packed for the device where it lies, and stays there."""
+    for path, lender in lent(module).items():
+        here = next(module.get_submodule(path).parameters()).device
+        if device is not None and torch.device(device).type != here.type:
+            raise ValueError(
+                f"{path or 'the model'}, {lender}, was packed on {here} and stays there, but {device} was asked for: "
+                f"ask for {here.type}, or hide the GPU from this process (CUDA_VISIBLE_DEVICES=)"
+            )
+    return module.to(device=device, dtype=dtype)
+
+
 def _canonical(module: nn.Module) -> dict[str, Tensor]:
     named = dict([*module.named_parameters(), *module.named_buffers()])
     parts = [module.get_submodule(path) for path in lent(module)]
