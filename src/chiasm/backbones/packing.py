@@ -60,8 +60,8 @@ def settled(read: Callable[[], Any]) -> Any:
         raise ValueError(f"packed weights cannot be had here: {first}; pip install -U 'chiasm[bits]'") from error
     logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_news)
     for layer in (each for each in model.modules() if type(each).__name__ == "Linear4bit"):
-        # by name, since others pack too; or a product without gradients, on a CPU with that instruction, would pack it anew with other scales, and
-        # products with gradients would silently have none from then on
+        # known by name, since others pack too. On a CPU with that instruction the first product without gradients would
+        # pack them anew, with rounded scales, and from then on none would have gradients
         layer.support_avx512bf16_for_cpu = False
     return model.requires_grad_(requires_grad=False)
 
