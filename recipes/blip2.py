@@ -47,7 +47,7 @@ from chiasm.training.run import Brought, Run
 HELD = 20  # one pair in so many is kept aside to validate on
 TUNED = ("retrieve", "caption", "vqa")  # these keep the weights that do best on what was kept aside
 SEE = replace(clip.SYSTEM.stage("pretrain"), name="see")
-WORDS, WORLD = "words", "world:"
+WORLD = "world:"
 LANGUAGES = {"decoder": blip2.tiny, "encoder-decoder": blip2.tiny_t5}
 TEXT = "qformer.text"  # the half of the first stage's Q-Former that stage 2 has no use for, and vqa has
 
@@ -206,9 +206,12 @@ def _spoken(bench: Bench, speech: Speech, queries: QueryRetriever.Config, align:
     read = Texts(plain, Halves() if halves else Whole())
     form = Continuations(plain) if halves else Instructions(plain)
     told, reader = blip2.speaker(queries, lm, wording), {"lm": Brought(speech.reader, "lm")}
-    stages = align, bench.run("generate", told, pairs, form, reader)
-    if speech.reader == WORDS:
-        stages = bench.run(WORDS, LanguageModel.Config(lm=lm), speech.texts, read, {}), *stages
+    reads = bench.run("words", LanguageModel.Config(lm=lm), speech.texts, read, {})
+    stages = (
+        *((reads,) if speech.reader == reads.name else ()),
+        align,
+        bench.run("generate", told, pairs, form, reader),
+    )
     if bench.options.then == "caption":
         return *stages, bench.run("caption", told, pairs, Instructions(plain), {})
     if bench.options.then != "vqa":
@@ -230,7 +233,7 @@ def _questions(options: Options) -> Source | None:
 def _speaker(options: Options) -> tuple[SplicedLM.Config, nn.Module | str, Tokenizer | None]:
     """How the language model is built and spoken to; who has read before; and the words of one that is there."""
     if options.lm is None:
-        return LANGUAGES[options.language](), WORDS, None
+        return LANGUAGES[options.language](), "words", None
     given = load(options.lm, device="cpu", dtype=torch.float32)
     if not isinstance(given.config, LanguageModel.Config | SplicedLM.Config):
         raise ValueError(f"--lm takes a language model, but {options.lm} is {given.system}/{given.preset}")
