@@ -4,7 +4,7 @@
 
 A LLaMA of ten layers of 1024 that transformers wrote in fp32, random. A step goes there and back to 32 vectors that it
 is shown, over 8 tokens that it says; all sides take turns. The peak is that of a process of its own, above where it
-stood before. What is far is the norm of the difference of logits, over that of fp32's. A GPU is left out.
+stood before. How far is the norm of the difference of logits, over that of fp32's. A GPU is left out.
 """
 
 import statistics

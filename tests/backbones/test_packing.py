@@ -42,6 +42,12 @@ ASKED: dict[EightBit | FourBit, dict[str, Any]] = {
     FourBit(): {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
 }
 BOTH = pytest.mark.parametrize("packed", [*ASKED], ids=["8", "4"])
+SLOW_4 = pytest.mark.parametrize(
+    "packed", [EightBit(), pytest.param(FourBit(), marks=pytest.mark.slow)], ids=["8", "4"]
+)
+SLOW_8 = pytest.mark.parametrize(
+    "packed", [FourBit(), pytest.param(EightBit(), marks=pytest.mark.slow)], ids=["4", "8"]
+)
 
 
 def llama() -> Any:
@@ -185,7 +191,7 @@ def test_a_processor_with_halves_must_not_pack_anew(folder: Any, monkeypatch: py
     assert given.grad.abs().sum() > 0
 
 
-@BOTH
+@SLOW_4
 def test_a_connector_learns_beside_it_through_kills(packed: EightBit | FourBit, folder: Any, tmp_path: Path) -> None:
     place, lines = folder(llama), list[Step]()
     model = train([run(place, packed)], tmp_path / "straight", on_step=lines.append)
@@ -207,7 +213,7 @@ def test_a_connector_learns_beside_it_through_kills(packed: EightBit | FourBit, 
         assert again(batch)["language"] < untouched.eval()(batch)["language"] - 0.3
 
 
-@BOTH
+@SLOW_8
 def test_a_model_folder_names_it(packed: EightBit | FourBit, folder: Any, tmp_path: Path) -> None:
     """Verbs work in other dtypes too; who moved it is told which, and where that is written."""
     place = tmp_path / "lm"
