@@ -62,7 +62,7 @@ def test_rows_of_others_get_no_gradient_from_contrast(model: QueryAligner, batch
     model(alone)["contrast"].backward()
     image = model.retriever.image_head.weight.grad
     seen, texts = model.see(batch.images), model.embed_text(batch.text).detach()
-    logits = (model.embed_seen(seen) @ texts.T).amax(dim=1) / model.temperature.detach()
+    logits = (model.embed_seen(seen) @ texts.T).amax(dim=1) / model.retriever.temperature.detach()
     loss = F.cross_entropy(logits, torch.arange(4), label_smoothing=0.1) / 2
     (expected,) = torch.autograd.grad(loss, model.retriever.image_head.weight)
     torch.testing.assert_close(image, expected)

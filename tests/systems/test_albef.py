@@ -56,8 +56,9 @@ def test_every_objective_learns_from_the_pictures() -> None:
     torch.manual_seed(0)
     rng = torch.Generator().manual_seed(0)
     model = albef.tiny().build()
-    quick = [weight for weight in model.parameters() if weight is not model.temperature]
-    groups = [{"params": quick}, {"params": [model.temperature], "lr": 1e-4}]
+    slow = model.fusion.temperature
+    quick = [weight for weight in model.parameters() if weight is not slow]
+    groups = [{"params": quick}, {"params": [slow], "lr": 1e-4}]
     optimiser = torch.optim.AdamW(groups, lr=1.5e-3, betas=(0.9, 0.98))
     for _ in range(100):
         losses = model(colours(24, rng))
