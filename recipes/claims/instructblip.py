@@ -87,7 +87,7 @@ class Options:
     words: int = 2000
     align: int = 200
     generate: int = 150
-    instruct: int = 800
+    instruct: int = 2000
     batch: int = 64
     lr: float = 1.5e-3
     pairs: int = 8000
