@@ -98,6 +98,16 @@ def test_what_is_told_stands_among_what_is_shown() -> None:
     assert (batch.prompt.words.ids < 0).sum(dim=1).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "things", [3, None, [], ["audio"], ["image", "image"], ["image", ["audio"]], ["image", ["audio", 3]], [None], [{}]]
+)
+def test_things_that_are_not_what_is_shown_are_told(things: object) -> None:
+    tags = {"question": "which?", "answers": ["it"], "senses": ["image"], "things": things}
+    (told,) = Sensed(FORM).read([Pair("a", SQUARE, "", tags)], WORDS)
+    assert isinstance(told, str)
+    assert "but it shows image, and a thing that is told has a sense and words" in told
+
+
 @pytest.mark.parametrize(("parts", "given"), [(Texts(PROMPTER).parts, {""}), (Halves(), {"a", "a red"})])
 def test_texts_alone(parts: Halves, given: set[str]) -> None:
     images = ImageProcessor(Pixels(size=8, mean=CLIP_MEAN, std=CLIP_STD))

@@ -78,7 +78,7 @@ class Sensed:
 
     def read(self, pairs: Sequence[Pair], _tokenizer: Tokenizer) -> Sequence[Any]:
         tasks = [(_things(pair), _task(pair)) for pair in pairs]
-        return [task if isinstance(task, str) else (things, task) for things, task in tasks]
+        return [next((part for part in task if isinstance(part, str)), task) for task in tasks]
 
     def vary(self, words: tuple[Sequence[str | Told], Any], rng: Random) -> tuple[Sequence[str | Told], Any]:
         """What it is about, an instruction and what should be said, for one epoch."""
@@ -177,10 +177,17 @@ def _words(pair: Pair, most: int = 30) -> Any:
     return clean(pair.text, max_words=most).split() or "no text"
 
 
-def _things(pair: Pair) -> list[str | Told]:
-    """What is shown, by sense, and what is told."""
-    things = pair.tags.get("things", [sense for sense, _ in shows(pair)])
-    return [thing if isinstance(thing, str) else Told(*thing) for thing in things]
+def _things(pair: Pair) -> Any:
+    """What is shown, by sense, and what is told; or what is wrong with that."""
+    shown = [sense for sense, _ in shows(pair)]
+    things = pair.tags.get("things", shown)
+    things = things if isinstance(things, list | tuple) else [things]
+    told = [isinstance(thing, list | tuple) and [*map(type, thing)] == [str, str] for thing in things]
+    if [thing for thing, words in zip(things, told, strict=True) if not words] != shown:
+        return (
+            f"its things are {things}, but it shows {', '.join(shown)}, and a thing that is told has a sense and words"
+        )
+    return [Told(*thing) if words else thing for thing, words in zip(things, told, strict=True)]
 
 
 def _task(pair: Pair) -> Any:
