@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import tyro
+from measured import cell
 from torch import nn
 
 from chiasm.archetypes.language_model import LanguageModel
@@ -38,7 +39,6 @@ from chiasm.data.sources.tasks import WorldQuestions
 from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.captioning import attributes
-from chiasm.evaluation.intervals import spread
 from chiasm.evaluation.retrieval import equal_texts, rerank, retrieval, wanted
 from chiasm.objectives.contrastive import cosines
 from chiasm.predictor.verbs import Predictor
@@ -354,15 +354,10 @@ def main(options: Options) -> None:
         print("|---" * (1 + len(columns)) + "|")
         for name in rows:
             curves = [seed[title][name] for seed in seeds]
-            cells = [_cell(point[exam] for point in points) for points in zip(*curves, strict=True) if exam]
-            print(_line(name, (*cells[:POINTS], *(_cell(curve[-1][one] for curve in curves) for one in last))))
+            cells = [cell(point[exam] for point in points) for points in zip(*curves, strict=True) if exam]
+            print(_line(name, (*cells[:POINTS], *(cell(curve[-1][one] for curve in curves) for one in last))))
     learns, whole = _share_of_what_learns(Lesson(options, options.seeds[0]))
     print(f"\nThe second stage trains {learns:,} of {whole:,} parameters; the others are the same to the bit.")
-
-
-def _cell(values: Iterable[float]) -> str:
-    mean, deviation = spread([*values])
-    return f"{mean:.0f} ± {deviation:.0f}"
 
 
 def _line(name: str, cells: Iterable[str]) -> str:

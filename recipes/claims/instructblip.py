@@ -13,21 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from random import Random
 from statistics import mean
 from typing import Any
 
 import torch
 import tyro
-from torch import Tensor, nn
+from measured import cell, once
+from regions import HELD_IN, HELD_OUT, KINDS, Lines, drawn, read
+from torch import nn
 
 from chiasm.archetypes.language_model import LanguageModel
 from chiasm.archetypes.queries import QueryAligner
 from chiasm.archetypes.spliced import PICTURES, SplicedLM
-from chiasm.core.files import write_atomic
 from chiasm.core.results import Answer
 from chiasm.core.stage import Stage
-from chiasm.core.types import Pixels, Text, Worded
+from chiasm.core.types import Pixels, Text
 from chiasm.data.batches import CAPTIONS, Form
 from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.instructions import Instructions, Texts
@@ -36,33 +36,17 @@ from chiasm.data.pairs import Pair, Source
 from chiasm.data.prompts import Prompter
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.compose import Chain, Drawn
-from chiasm.data.sources.grammar import PLURALS, VOCABULARY
-from chiasm.data.sources.world import PRESETS, WorldPairs
-from chiasm.data.templates import QUESTIONS
 from chiasm.data.text import Tokenizer, clean
 from chiasm.decoding.ranking import rank
-from chiasm.evaluation.intervals import spread
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip2, clip, instructblip
 from chiasm.training.run import Brought, Run
 from chiasm.training.train import train
 
 PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
-# where the first thing of a relation is, and where the second
-SIDES = {
-    "left of": ("on the left", "on the right"),
-    "right of": ("on the right", "on the left"),
-    "above": ("at the top", "at the bottom"),
-    "below": ("at the bottom", "at the top"),
-    "inside": ("inside", "around it"),
-}
-KINDS = ("side", "inside", "count")
-NUMBERS = VOCABULARY["number"]
-VERSION = 2  # of what is asked
 ASKS = 4  # questions about a picture that is learned from
 STAGES = {"told": "instruct", "untold": "untold"}
 ROWS = {"told": "told what to look for", "untold": "static"}
-HELD_IN, HELD_OUT = (tuple(map(clean, part)) for part in (QUESTIONS.held_in, QUESTIONS.held_out))
 ASKED = {"held in": HELD_IN, "held out": HELD_OUT}
 BLIND: Mapping[str, Callable[[Pair], str]] = {
     "the language model, shown nothing": lambda _: "",
@@ -96,77 +80,6 @@ class Options:
     """Questions."""
 
 
-def region(pair: Pair, rng: Random) -> Pair:
-    """What the one thing of two looks like that is on the left, at the top, inside or the like."""
-    facts, field, second = pair.tags["facts"], rng.choice(("colour", "shape")), rng.random() < 0.5
-    question = f"what {field} is the thing {SIDES[facts['relation']][second]}?"
-    answer = facts[f"other_{field}" if second else field]
-    return _asked(pair, "inside" if facts["relation"] == "inside" else "side", field, question, answer)
-
-
-def count(pair: Pair, rng: Random) -> Pair:
-    """How many things there are of one colour or one shape, of the one kind or of the other."""
-    facts, field = pair.tags["facts"], rng.choice(("colour", "shape"))
-    groups = [(facts[f"{side}{field}"], 1 + NUMBERS.index(facts[f"{side}number"])) for side in _sides(facts)]
-    value = rng.choice(groups)[0]
-    things = f"{value} things" if field == "colour" else PLURALS[value]
-    number = str(sum(size for other, size in groups if other == value))
-    return _asked(pair, "count", "number", f"how many {things} are there?", number)
-
-
-def _sides(facts: Mapping[str, str]) -> Sequence[str]:
-    return ("", "other_") if "other_number" in facts else ("",)
-
-
-def _asked(pair: Pair, kind: str, field: str, question: str, answer: str) -> Pair:
-    return replace(pair, tags={"kind": kind, "field": field, "question": question, "answers": [answer]})
-
-
-def told(pair: Pair) -> Pair:
-    """Of two things each by itself, with where it is, in the order of reading; of more as the world tells it."""
-    facts = pair.tags["facts"]
-    if "relation" not in facts:
-        return pair
-    first, second = SIDES[facts["relation"]]
-    things = [f"{facts['colour']} {facts['shape']} {first}", f"{facts['other_colour']} {facts['other_shape']} {second}"]
-    return replace(pair, text=", ".join(things[::-1] if facts["relation"] in ("right of", "below") else things))
-
-
-def read(pair: Pair, asked: Pair, rng: Random) -> Pair:
-    """A caption, a question about the same picture in any template, and its answer, as one text."""
-    question = rng.choice((*HELD_IN, *HELD_OUT)).format(asked.tags["question"])
-    return replace(asked, text=f"{pair.text} {question} {asked.tags['answers'][0]}", tags={"said": "answer"})
-
-
-# of so many words, those that are given before the others are said
-CUTS: Mapping[str, Callable[[int], int]] = {
-    "all": lambda _: 0, "again": lambda count: count // 2, "answer": lambda count: count - 1,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Texts for a language model: a caption is said, said again once it is read, or asked about."""
-
-    texts: Texts
-
-    def pictures(self, pair: Pair) -> Sequence[Any]:
-        return self.texts.pictures(pair)
-
-    def read(self, pairs: Sequence[Pair], tokenizer: Tokenizer) -> Sequence[Any]:
-        rows = zip(self.texts.read(pairs, tokenizer), (pair.tags.get("said", "all") for pair in pairs), strict=True)
-        cuts = ((row, CUTS[said](len(row))) for row, said in rows)
-        return [(" ".join(row[:cut]), " ".join(row[cut:])) for row, cut in cuts]
-
-    def batch(self, images: Tensor, words: Sequence[Any], pad: int) -> Worded:
-        return self.texts.batch(images, words, pad)
-
-
-# few colours and shapes, so that minutes suffice
-FEW = {"colours": ("red", "yellow", "green", "blue"), "shapes": ("circle", "square", "star", "cross"), "sizes": ()}
-TASKS = {"pair": region, "scene": count}
-
-
 @dataclass(frozen=True)
 class Lesson:
     """All that a seed learns from, and how it is examined."""
@@ -174,26 +87,15 @@ class Lesson:
     options: Options
     seed: int
 
-    def drawn(self, split: str, count: int, asks: int) -> tuple[Drawn, Drawn]:
-        """Captions, and questions about the same pictures; half have two things, half have more."""
-        pairs, asked = list[Pair](), list[Pair]()
-        for name, ask in TASKS.items():
-            world = WorldPairs(replace(PRESETS[name](), **FEW), seed=self.seed, count=count // 2, split=split)
-            own = [told(world[row]) for row in range(len(world))]
-            asked += [ask(pair, chance("asked", self.seed, pair.id, which)) for pair in own for which in range(asks)]
-            pairs += own
-        which = f"{VERSION} {split} {count} {self.seed}"
-        return Drawn(tuple(pairs), f"captions {which}"), Drawn(tuple(asked), f"questions {which} {asks}")
-
     @cached_property
     def learned(self) -> tuple[Drawn, Drawn]:
-        return self.drawn("train", self.options.pairs, ASKS)
+        return drawn(self.seed, "train", self.options.pairs, ASKS)
 
     @cached_property
     def tests(self) -> tuple[Pair, ...]:
         """Questions, as many of each kind; one picture in ten has a thing inside another one."""
         share = self.options.tests // len(KINDS)
-        asked = self.drawn("test", 12 * share, 1)[1].pairs
+        asked = drawn(self.seed, "test", 12 * share, 1)[1].pairs
         return tuple(pair for kind in KINDS for pair in [one for one in asked if one.tags["kind"] == kind][:share])
 
     @cached_property
@@ -349,7 +251,7 @@ class Taught:
                 "other pictures": lesson.exam(ask, HELD_IN, moved=1),
             }
 
-        return _once(self.place / f"{row}-{queries}" / "exams.json", examine)
+        return once(self.place / f"{row}-{queries}" / "exams.json", lesson.options, examine)
 
     def curve(self, row: str, queries: int) -> list[float]:
         """Right answers on the way, all kinds alike."""
@@ -381,7 +283,7 @@ class Taught:
                     found[f"{name} {templates}"] = lesson.exam(reading(texts), ASKED[templates])
             return found | {"chance": lesson.chance()}
 
-        return _once(self.place / "blind.json", examine)
+        return once(self.place / "blind.json", lesson.options, examine)
 
 
 def looking(model: Predictor) -> Ask:
@@ -412,27 +314,15 @@ def main(options: Options) -> None:
     print(f"\n| right answers, %, on the way | {' | '.join(parts)} |\n|---|{'---|' * POINTS}")
     for row, queries in models:
         points = zip(*(seed.curve(row, queries) for seed in seeds), strict=True)
-        print(f"| {ROWS[row]}, queries: {queries} | {' | '.join(map(_cell, points))} |")
+        print(f"| {ROWS[row]}, queries: {queries} | {' | '.join(map(cell, points))} |")
 
 
 def _kinds(exams: Sequence[Exams], name: str) -> list[str]:
-    return [*(_cell([exam[name][kind] for exam in exams]) for kind in KINDS), _all(exams, name)]
+    return [*(cell([exam[name][kind] for exam in exams]) for kind in KINDS), _all(exams, name)]
 
 
 def _all(exams: Sequence[Exams], name: str) -> str:
-    return _cell([mean(exam[name].values()) for exam in exams])
-
-
-def _cell(values: Sequence[float]) -> str:
-    middle, deviation = spread(values)
-    return f"{middle:.0f} ± {deviation:.0f}"
-
-
-def _once(done: Path, examine: Callable[[], Exams]) -> Exams:
-    """What was found before, or now."""
-    if not done.is_file():
-        write_atomic(done, (json.dumps(examine(), indent=2) + "\n").encode())
-    return json.loads(done.read_text())
+    return cell([mean(exam[name].values()) for exam in exams])
 
 
 if __name__ == "__main__":

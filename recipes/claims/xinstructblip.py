@@ -10,7 +10,6 @@ leaves these open. The same command again goes on where it stopped.
 """
 
 import importlib.util
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +20,10 @@ from types import ModuleType
 
 import torch
 import tyro
+from measured import cell, once
 from torch import Tensor
 
 from chiasm.archetypes.spliced import SplicedLM
-from chiasm.core.files import write_atomic
 from chiasm.core.types import Text
 from chiasm.data.images import ImageProcessor
 from chiasm.data.pairs import Pair
@@ -36,7 +35,6 @@ from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
 from chiasm.decoding.strategies import Greedy, Limits
 from chiasm.evaluation.captioning import attributes
-from chiasm.evaluation.intervals import spread
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
 from chiasm.training.run import Brought, Run
@@ -194,20 +192,20 @@ def main(options: Options) -> None:
 def _measured(options: Options, seed: int, name: str) -> Mapping[str, Found]:
     """Tables of one model."""
     place, recipe = options.out / f"seed-{seed}", _recipe()
-    if (done := place / f"{_plain(name)}.json").is_file():
-        return json.loads(done.read_text())
-    shared = {option: value for option, value in vars(options).items() if option in SHARED}
-    launch = recipe.Options(**shared, seed=seed, beside=TRAINED[name])
-    trained = _trained(recipe.runs(launch), place, name)
-    if not isinstance(model := trained.module, SplicedLM):
-        raise ValueError(f"{place} holds a {trained.system}, but joint questions take a model of several senses")
-    exam = Exam(model, trained.tokenizer, ImageProcessor(trained.card.pixels), recipe.TASK)
-    test = recipe.few(launch, split="test", count=options.tests)
-    ways = [senses.SENSES[each](test.world) for each in options.senses]
-    pairs = {" and ".join(way.noun for way in two): senses.Joint(test, two) for two in combinations(ways, 2)}
-    results = {title: _joint(exam, source) for title, source in pairs.items()} | {ALONE: _alone(exam, ways, test)}
-    write_atomic(done, (json.dumps(results, indent=2) + "\n").encode())
-    return results
+
+    def examine() -> Mapping[str, Found]:
+        shared = {option: value for option, value in vars(options).items() if option in SHARED}
+        launch = recipe.Options(**shared, seed=seed, beside=TRAINED[name])
+        trained = _trained(recipe.runs(launch), place, name)
+        if not isinstance(model := trained.module, SplicedLM):
+            raise ValueError(f"{place} holds a {trained.system}, but joint questions take a model of several senses")
+        exam = Exam(model, trained.tokenizer, ImageProcessor(trained.card.pixels), recipe.TASK)
+        test = recipe.few(launch, split="test", count=options.tests)
+        ways = [senses.SENSES[each](test.world) for each in options.senses]
+        pairs = {" and ".join(way.noun for way in two): senses.Joint(test, two) for two in combinations(ways, 2)}
+        return {title: _joint(exam, source) for title, source in pairs.items()} | {ALONE: _alone(exam, ways, test)}
+
+    return once(place / f"{_plain(name)}.json", options, examine)
 
 
 def _trained(runs: Sequence[Run], place: Path, name: str) -> Predictor:
@@ -278,15 +276,11 @@ def _table(title: str, columns: Sequence[str], seeds: Sequence[Mapping[str, Foun
     heads = [f"{name}: {column}" for name in TRAINED for column in columns]
     print(f"| {title}, right, % | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     for row in seeds[0][next(iter(TRAINED))]:
-        cells = (_cell([seed[name][row].get(column) for seed in seeds]) for name in TRAINED for column in columns)
+        shares = ([seed[name][row].get(column) for seed in seeds] for name in TRAINED for column in columns)
+        told = ([100 * share for share in each if share is not None] for each in shares)
+        cells = (cell(percent) if percent else "" for percent in told)  # not all senses tell what is asked for
         print(f"| {row} | {' | '.join(cells)} |")
     print()
-
-
-def _cell(shares: Sequence[float | None]) -> str:
-    """In percent; nothing where a sense does not tell what is asked for."""
-    told = [100 * share for share in shares if share is not None]
-    return "{:.0f} ± {:.0f}".format(*spread(told)) if told else ""
 
 
 def _plain(name: str) -> str:

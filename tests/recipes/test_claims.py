@@ -4,6 +4,7 @@ import importlib.util
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,8 @@ def _script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"claim_{name}", CLAIMS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
+    if str(CLAIMS) not in sys.path:  # as `python` does for a script
+        sys.path.insert(0, str(CLAIMS))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
@@ -166,7 +169,7 @@ def test_instructblip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_questions_about_regions_are_answered_by_where_things_are() -> None:
-    claim, world = _script("instructblip"), open_world("world:pair?count=60")
+    claim, world = _script("regions"), open_world("world:pair?count=60")
     places = {
         "on the left": lambda things: min(things, key=lambda thing: thing.x),
         "on the right": lambda things: max(things, key=lambda thing: thing.x),
@@ -186,11 +189,20 @@ def test_questions_about_regions_are_answered_by_where_things_are() -> None:
 
 
 def test_things_are_counted_as_the_world_counts_them() -> None:
-    claim, world = _script("instructblip"), open_world("world:scene?count=60")
+    claim, world = _script("regions"), open_world("world:scene?count=60")
     for row in range(60):
-        pair = claim.count(world[row], chance("t", row))
+        pair = claim.number(world[row], chance("t", row))
         known = {each.text: each.answer for each in questions(world.scene(row))}
         assert pair.tags["answers"] == [known[pair.tags["question"]]]
+
+
+def test_what_was_found_by_other_options_is_not_shown(tmp_path: Path) -> None:
+    claim, done = _script("measured"), tmp_path / "found.json"
+    options = _script("xinstructblip").Options(out=tmp_path)
+    assert claim.once(done, options, lambda: {"all": 1.0}) == {"all": 1.0}
+    assert claim.once(done, replace(options, seeds=(7,)), dict) == {"all": 1.0}, "seeds change no exam"
+    with pytest.raises(ValueError, match=r"found\.json was found by other options: use another --out"):
+        claim.once(done, replace(options, tests=3), dict)
 
 
 @pytest.mark.slow
