@@ -71,9 +71,9 @@ class ImageProcessor:
         return resize(decode(picture, index=index), pixels.size, method=self.method, fit=pixels.fit).contiguous()
 
     def normalise(self, squares: UInt8[Tensor, "b 3 s s"]) -> Float[Tensor, "b 3 s s"]:
-        """`(x / 255 - mean) / std` as one multiplication and one addition."""
+        """`(x / 255 - mean) / std` as one multiplication and one addition, both where the floats already lie."""
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.pixels.mean, self.pixels.std))
-        return torch.addcmul(-mean / std, squares.float(), 1 / (255 * std))
+        return squares.float().mul_(1 / (255 * std)).add_(-mean / std)
 
 
 def decode(picture: Picture, *, index: int = 0) -> UInt8[np.ndarray, "h w 3"]:
