@@ -41,6 +41,7 @@ from chiasm.systems import blip2, clip, xinstructblip
 from chiasm.training.run import Brought, Run
 
 TASK = "describe it"
+CUED = xinstructblip.tiny(AllGroups())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Options:
     """Pictures come first."""
     beside: bool = True
     """Ask each sense about its thing beside another one in words, too."""
+    cues: bool = True
+    """Announce a thing by the sense that perceives it."""
     see: int = 800
     """Steps of each stage."""
     align: int = 800
@@ -122,9 +125,10 @@ def _beside(pairs: WorldPairs, one: senses.Sense, ways: Sequence[senses.Sense]) 
 
 def runs(options: Options) -> tuple[Run, ...]:
     """All of it, each run from what those before it left."""
-    model, pairs = xinstructblip.tiny(AllGroups()), few(options)
+    pairs, silent = few(options), tuple(replace(sense, cue="") for sense in CUED.senses)
+    model = CUED if options.cues else replace(CUED, senses=silent)
     ways = tuple(senses.SENSES[name](pairs.world) for name in options.senses)
-    read = Read(pairs, ways, model)
+    read = Read(pairs, ways, CUED)
     texts = (text for row in range(min(2000, len(read))) for text in (read[row].text, pairs[row].text))
     words = Tokenizer.train(texts, vocab=256)
     pixels = Pixels(size=pairs.world.pixels, mean=CLIP_MEAN, std=CLIP_STD)

@@ -42,7 +42,11 @@ from chiasm.training.train import train
 
 KINDS = ("larger", "same")
 FIELDS = ("size", "colour", "shape")
-TRAINED = {"as in the paper": False, "beside words": True}
+TRAINED: Mapping[str, Mapping[str, bool]] = {  # options of the recipe
+    "as in the paper": {"beside": False},
+    "beside words": {"beside": True},
+    "the same, never with cues": {"beside": True, "cues": False},
+}
 COMMON = ("words", "pretrain", "align")  # runs of the recipe that know nothing of senses
 SHARED = ("senses", "world", "see", "align", "words", "perceive", "speak", "lr")  # options of the recipe
 BATCH = 100
@@ -131,6 +135,7 @@ class Exam:
     words: Tokenizer
     images: ImageProcessor
     task: str
+    read: Cues  # those in the texts that the language model learned from
 
     @property
     def shows(self) -> Senses:
@@ -175,9 +180,9 @@ class Exam:
         rows = list[list[Piece]]()
         for pair, called in zip(pairs, captions, strict=True):
             named = zip(pair.tags["senses"], called, strict=True)
-            things = [f"{self.model.cues[sense]}{text}" for sense, text in named]
+            things = [f"{self.read[sense]}{text}" for sense, text in named]
             rows.append([self.model.wording.before, *things, pair.tags["question"], self.model.wording.after])
-        return self.says({}, rows, [""] * len(rows), self.prompter(self.model.cues))
+        return self.says({}, rows, [""] * len(rows), self.prompter(self.read))
 
 
 def main(options: Options) -> None:
@@ -195,11 +200,12 @@ def _measured(options: Options, seed: int, name: str) -> Mapping[str, Found]:
 
     def examine() -> Mapping[str, Found]:
         shared = {option: value for option, value in vars(options).items() if option in SHARED}
-        launch = recipe.Options(**shared, seed=seed, beside=TRAINED[name])
+        launch = recipe.Options(**shared, seed=seed, **TRAINED[name])
         trained = _trained(recipe.runs(launch), place, name)
         if not isinstance(model := trained.module, SplicedLM):
             raise ValueError(f"{place} holds a {trained.system}, but joint questions take a model of several senses")
-        exam = Exam(model, trained.tokenizer, ImageProcessor(trained.card.pixels), recipe.TASK)
+        images, cues = ImageProcessor(trained.card.pixels), {each.name: each.cue for each in recipe.CUED.senses}
+        exam = Exam(model, trained.tokenizer, images, recipe.TASK, cues)
         test = recipe.few(launch, split="test", count=options.tests)
         ways = [senses.SENSES[each](test.world) for each in options.senses]
         pairs = {" and ".join(way.noun for way in two): senses.Joint(test, two) for two in combinations(ways, 2)}

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -32,12 +33,19 @@ def test_every_stage_and_a_chat_about_what_all_senses_perceive(tmp_path: Path) -
         model.chat([{"role": "user", "content": [{"type": "audio", "audio": b"noise"}]}])
 
 
-def test_what_is_read_is_what_will_be_shown_in_words() -> None:
+def _recipe() -> ModuleType:
     spec = importlib.util.spec_from_file_location("recipe", RECIPE)
     sys.modules["recipe"] = recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    (run, *_) = recipe.runs(recipe.Options(world="single?count=40"))
-    read = [pair.text for pair in (run.data().source[row] for row in range(40))]
+    return recipe
+
+
+@pytest.mark.parametrize("cues", [True, False])
+def test_what_is_read_has_cues_whatever_is_shown(*, cues: bool) -> None:
+    recipe = _recipe()
+    (words, *_, last) = recipe.runs(recipe.Options(world="single?count=40", cues=cues))
+    assert [bool(sense.cue) for sense in last.model.senses] == [cues] * 4
+    read = [pair.text for pair in (words.data().source[row] for row in range(40))]
     assert all(text.startswith("user ") and " assistant " in text for text in read)
     assert {
         sum(text.partition(" assistant")[0].split().count(cue) for cue in ("image", "video", "audio", "3d"))
