@@ -45,7 +45,7 @@ FIELDS = ("size", "colour", "shape")
 TRAINED: Mapping[str, Mapping[str, bool]] = {  # options of the recipe
     "as in the paper": {"beside": False},
     "beside words": {"beside": True},
-    "the same, never with cues": {"beside": True, "cues": False},
+    "never with cues": {"beside": True, "cues": False},
 }
 COMMON = ("words", "pretrain", "align")  # runs of the recipe that know nothing of senses
 SHARED = ("senses", "world", "see", "align", "words", "perceive", "speak", "lr")  # options of the recipe
