@@ -24,7 +24,7 @@ from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.sources import open_source
 from chiasm.data.text import Tokenizer
-from chiasm.nn.vit import ConvStem
+from chiasm.nn.vit import SOONER, ConvStem
 from chiasm.systems import blip
 from chiasm.training import average
 from chiasm.training.freeze import groups, set_mode
@@ -148,7 +148,7 @@ def step_of(name: str, batch: int) -> tuple[Callable[[], None], list[float]]:
 
 def _config(name: str) -> MED.Config:
     """The demo's model, the pilot's that came before it, or something four times larger."""
-    towers, width = blip.tiny().retriever, {"tiny": 64, "first": 128, "mid": 192}[name]
+    towers, width = blip.tiny(SOONER).retriever, {"tiny": 64, "first": 128, "mid": 192}[name]
     depth, layers = {"tiny": (2, 2), "first": (3, 2), "mid": (4, 3)}[name]
     vision = replace(
         towers.vision,
@@ -159,7 +159,7 @@ def _config(name: str) -> MED.Config:
         stem=ConvStem(widths=(width // 4, width // 2, width)),
     )
     text = replace(towers.text, dim=width, image_dim=width, depth=layers, heads=width // 32, reads=tuple(range(layers)))
-    return replace(blip.tiny(), retriever=replace(towers, vision=vision, text=text))
+    return replace(blip.tiny(SOONER), retriever=replace(towers, vision=vision, text=text))
 
 
 if __name__ == "__main__":

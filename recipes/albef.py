@@ -13,6 +13,7 @@ from chiasm.data.images import CLIP_MEAN, CLIP_STD, ImageProcessor
 from chiasm.data.loader import PairLoader
 from chiasm.data.sources import open_source
 from chiasm.data.text import Tokenizer
+from chiasm.nn.vit import SOONER
 from chiasm.systems import albef
 from chiasm.training.run import Run
 
@@ -40,7 +41,7 @@ def runs(options: Options) -> tuple[Run, ...]:
     pairs = open_source(options.data)
     words = Tokenizer.train((pairs[row].text for row in range(len(pairs))), vocab=1024)
     pixels = Pixels(size=options.pixels, mean=CLIP_MEAN, std=CLIP_STD)
-    small = albef.tiny()
+    small = albef.tiny(SOONER)
     sized = replace(small, fusion=albef.retriever(small, image=options.pixels)).fitted(words.vocab, words.markers)
 
     def run(stage: Stage, model: Config, steps: int, lr: float) -> Run:

@@ -22,6 +22,7 @@ from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
 from chiasm.data.sources.compose import subset
 from chiasm.data.text import Tokenizer
+from chiasm.nn.vit import SOONER
 from chiasm.systems import blip
 from chiasm.training.run import Run
 
@@ -83,7 +84,7 @@ def runs(options: Options) -> tuple[Run, ...]:
             about={"data": pairs.fingerprint, "batch": options.batch},
         )
 
-    whole: MED.Config = _sized(blip.tiny(), options.pixels).fitted(words.vocab, words.markers)
+    whole: MED.Config = _sized(blip.tiny(SOONER), options.pixels).fitted(words.vocab, words.markers)
     tuned = {"caption": blip.captioner, "retrieve": blip.retriever}[options.then](whole)
     return (
         run("pretrain", whole, options.steps, options.lr),

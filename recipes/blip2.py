@@ -39,7 +39,7 @@ from chiasm.data.sources import open_source
 from chiasm.data.sources.compose import Chain, subset
 from chiasm.data.text import Tokenizer
 from chiasm.nn.encdec import EncDecLM
-from chiasm.nn.vit import ViT
+from chiasm.nn.vit import SOONER, ViT
 from chiasm.predictor.open import load
 from chiasm.systems import blip2, clip
 from chiasm.training.run import Brought, Run
@@ -247,7 +247,7 @@ def _tower(options: Options) -> tuple[nn.Module | str, ViT.Config, Pixels]:
     """Who has seen before, with its tower's config and pictures: a model that is there, or the run to come."""
     if options.vision is None:
         pixels = Pixels(size=options.pixels, mean=CLIP_MEAN, std=CLIP_STD)
-        return SEE.name, clip.tiny().vision.sized(options.pixels), pixels
+        return SEE.name, clip.tiny(SOONER).vision.sized(options.pixels), pixels
     given = load(options.vision, device="cpu", dtype=torch.float32)
     if not isinstance(given.config, DualEncoder.Config):
         raise ValueError(f"--vision takes a CLIP, but {options.vision} is {given.system}/{given.preset}")

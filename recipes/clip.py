@@ -18,6 +18,7 @@ from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
 from chiasm.data.sources.compose import subset
 from chiasm.data.text import Tokenizer
+from chiasm.nn.vit import SOONER
 from chiasm.systems import clip
 from chiasm.training.run import Run
 
@@ -46,7 +47,7 @@ def runs(options: Options) -> tuple[Run, ...]:
     rest = subset(pairs, [row for row in range(len(pairs)) if row % HELD])
     words = Tokenizer.train((rest[row].text for row in range(len(rest))), vocab=1024)
     pixels = Pixels(size=options.pixels, mean=CLIP_MEAN, std=CLIP_STD)
-    config = clip.tiny().fitted(words.vocab, words.markers)
+    config = clip.tiny(SOONER).fitted(words.vocab, words.markers)
 
     def batches(source: Source) -> PairLoader:
         return PairLoader(source, ImageProcessor(pixels), words, batch=options.batch, seed=options.seed)

@@ -36,12 +36,14 @@ from chiasm.data.sources.grammar import say
 from chiasm.data.sources.questions import drawn, questions
 from chiasm.data.sources.world import WorldPairs
 from chiasm.data.text import Tokenizer
+from chiasm.nn import vit
 from chiasm.nn.points import AllGroups
 from chiasm.systems import blip2, clip, xinstructblip
 from chiasm.training.run import Brought, Run
 
 TASK = "describe it"
-CUED = xinstructblip.tiny(AllGroups())
+TOWER = vit.tiny(vit.SOONER)
+CUED = xinstructblip.tiny(AllGroups(), vision=TOWER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +127,7 @@ def _beside(pairs: WorldPairs, one: senses.Sense, ways: Sequence[senses.Sense]) 
 
 def runs(options: Options) -> tuple[Run, ...]:
     """All of it, each run from what those before it left."""
-    pairs, silent = few(options), tuple(replace(sense, cue="") for sense in CUED.senses)
-    model = CUED if options.cues else replace(CUED, senses=silent)
+    model, pairs = CUED if options.cues else xinstructblip.uncued(CUED), few(options)
     ways = tuple(senses.SENSES[name](pairs.world) for name in options.senses)
     read = Read(pairs, ways, CUED)
     texts = (text for row in range(min(2000, len(read))) for text in (read[row].text, pairs[row].text))
@@ -166,13 +167,13 @@ def runs(options: Options) -> tuple[Run, ...]:
         brought = {"lm": Brought("words", "lm")} if name == "image" else {}
         return run("xinstructblip", stage, model, steps, source, told, shown=perceives[sense], brought=brought)
 
-    stage, aligner = blip2.SYSTEM.stage, QueryAligner.Config(retriever=blip2.tiny_towers())
+    stage, aligner = blip2.SYSTEM.stage, QueryAligner.Config(retriever=blip2.tiny_towers(TOWER))
     read_only = Texts(replace(prompter, hints=None), Behind(model.wording.after.strip()))
     names = [way.name for way in ways]
     learns = [one.name for one in xinstructblip.SYSTEM.stages if one.name.rpartition("-")[2] in names]
     return (
         run("blip2", stage("words"), LanguageModel.Config(lm=model.lm), options.words, read, read_only),
-        run("clip", clip.SYSTEM.stage("pretrain"), clip.tiny(), options.see, pairs, CAPTIONS),
+        run("clip", clip.SYSTEM.stage("pretrain"), clip.tiny(vit.SOONER), options.see, pairs, CAPTIONS),
         run("blip2", stage("align"), aligner, options.align, pairs, CAPTIONS,
             brought={"retriever.vision": Brought("pretrain", "vision")}),
         *map(learned, learns),

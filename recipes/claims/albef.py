@@ -27,6 +27,7 @@ from chiasm.data.sources.world import WorldPairs, single
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.intervals import spread
 from chiasm.evaluation.retrieval import equal_texts, retrieval
+from chiasm.nn.vit import SOONER
 from chiasm.systems import albef
 from chiasm.training.run import Run
 from chiasm.training.train import train
@@ -78,7 +79,7 @@ def trained(options: Options, seed: int, name: str) -> chiasm.Predictor:
     noise = Noise(rate=row.noise) if row.noise else None
     source = WorldPairs(WORLD, seed=seed, count=options.pairs, noise=noise)
     words = Tokenizer.train((source[i].text for i in range(len(source))), vocab=256)
-    config, stage = albef.tiny(), albef.SYSTEM.stage("pretrain")
+    config, stage = albef.tiny(SOONER), albef.SYSTEM.stage("pretrain")
     ramp = max(1, options.steps // 3)
     learns = Alignment.Config(queue=256, momentum=0.9, hardness=row.hardness, trust=row.trust, ramp=ramp)
     slow = {"fusion.temperature": 0.1}  # else contrast outruns matching: docs/demo.md

@@ -26,6 +26,7 @@ from chiasm.data.sources.world import open_world
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.answering import exact
 from chiasm.evaluation.intervals import spread
+from chiasm.nn.vit import SOONER
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip
@@ -114,7 +115,7 @@ def _measured(options: Options, seed: int) -> Shares:
     words = Tokenizer.train([QUESTION, *(captions[i].text for i in range(0, options.pairs, 8))], vocab=256)
     run = Run(
         name="vqa", system="blip", preset="tiny-vqa", stage=replace(blip.SYSTEM.stage("vqa"), inherit={}),
-        model=blip.answerer(blip.tiny()).fitted(words.vocab, words.markers), pixels=PIXELS, tokenizer=words,
+        model=blip.answerer(blip.tiny(SOONER)).fitted(words.vocab, words.markers), pixels=PIXELS, tokenizer=words,
         data=lambda: PairLoader(
             learned, ImageProcessor(PIXELS), words, form=Questions(), batch=options.batch, seed=seed
         ),

@@ -40,6 +40,8 @@ from chiasm.data.sources.world import PRESETS, WorldPairs
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.captioning import attributes
 from chiasm.evaluation.retrieval import equal_texts, rerank, retrieval, wanted
+from chiasm.nn import vit
+from chiasm.nn.vit import ViT
 from chiasm.objectives.contrastive import cosines
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip2, clip
@@ -48,6 +50,7 @@ from chiasm.training.run import Brought, Run
 from chiasm.training.train import train
 
 PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
+TOWER = vit.tiny(vit.SOONER)
 POINTS = 6  # of a learning curve
 SHORT = 10  # texts, and pictures, that matching orders
 SEE_BATCH = 128  # texts that differ in the shape alone are rare
@@ -104,7 +107,7 @@ class Second:
 class Speaker:
     """A language model: its kind, which texts it reads, and what a caption begins with that it goes on with."""
 
-    told: Callable[[], SplicedLM.Config] = blip2.tiny
+    told: Callable[[ViT.Config], SplicedLM.Config] = blip2.tiny
     reads: str = "again"
     parts: Whole | Halves = WHOLE
     opening: str = ""
@@ -191,7 +194,7 @@ class Lesson:
         return Tokenizer.train((read[row].text for row in range(len(read))), vocab=256)
 
     def told(self, speaker: Speaker) -> SplicedLM.Config:
-        return speaker.told().fitted(self.words.vocab, self.words.markers)
+        return speaker.told(TOWER).fitted(self.words.vocab, self.words.markers)
 
     def run(self, name: str, stage: Stage, model: Any, steps: int, source: Source, form: Form) -> Run:
         """One stage of one model."""
@@ -273,7 +276,8 @@ class Taught:
     def see(self) -> nn.Module:
         lesson = self.lesson
         stage, steps = clip.SYSTEM.stage("pretrain"), lesson.options.see
-        return train([lesson.run("see", stage, clip.tiny(), steps, lesson.learned[0], CAPTIONS)], self.place / "see")
+        run = lesson.run("see", stage, clip.tiny(vit.SOONER), steps, lesson.learned[0], CAPTIONS)
+        return train([run], self.place / "see")
 
     def reads(self, name: str) -> nn.Module:
         """A language model."""
@@ -284,7 +288,7 @@ class Taught:
 
     def first(self, name: str) -> nn.Module:
         """A first stage."""
-        lesson, row, towers, stage = self.lesson, FIRST[name], blip2.tiny_towers(), _stage("align")
+        lesson, row, towers, stage = self.lesson, FIRST[name], blip2.tiny_towers(TOWER), _stage("align")
         qformer = replace(towers.qformer, queries=row.queries)
         model = QueryAligner.Config(retriever=replace(towers, qformer=qformer))
         stage = replace(stage, losses={**stage.losses, **dict.fromkeys(row.without, 0.0)})
@@ -313,7 +317,7 @@ class Taught:
     def asked(self, name: str) -> nn.Module:
         """Who learns to answer after a second stage."""
         lesson, after = self.lesson, SECOND[name].after
-        model = blip2.asked(blip2.tiny_towers(), blip2.tiny().lm, blip2.tiny().wording)
+        model = blip2.asked(blip2.tiny_towers(TOWER), blip2.tiny().lm, blip2.tiny().wording)
         prompter = replace(lesson.prompter(SPEAKERS["words"]), hints=lesson.words)
         form = Instructions(prompter, ask=(prompter.wording.question,))
         run = lesson.run("vqa", _stage("vqa"), model, lesson.options.vqa, lesson.learned[1], form)

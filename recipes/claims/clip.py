@@ -26,6 +26,7 @@ from chiasm.data.sources.grammar import Facts, say
 from chiasm.data.sources.world import WorldPairs, single
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.intervals import spread
+from chiasm.nn.vit import SOONER
 from chiasm.systems import clip
 from chiasm.training.run import Run
 from chiasm.training.train import train
@@ -104,7 +105,7 @@ def trained(options: Options, seed: int, source: Drawn, *, name: str) -> chiasm.
         system="clip",
         preset="tiny",
         stage=clip.SYSTEM.stage("pretrain"),
-        model=clip.tiny().fitted(words.vocab, words.markers),
+        model=clip.tiny(SOONER).fitted(words.vocab, words.markers),
         data=lambda: PairLoader(source, ImageProcessor(PIXELS), words, batch=options.batch, seed=seed),
         pixels=PIXELS,
         tokenizer=words,

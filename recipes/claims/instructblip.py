@@ -38,12 +38,14 @@ from chiasm.data.sources.chance import chance
 from chiasm.data.sources.compose import Chain, Drawn
 from chiasm.data.text import Tokenizer, clean
 from chiasm.decoding.ranking import rank
+from chiasm.nn import vit
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip2, clip, instructblip
 from chiasm.training.run import Brought, Run
 from chiasm.training.train import train
 
 PIXELS = Pixels(size=32, mean=CLIP_MEAN, std=CLIP_STD)
+TOWER = vit.tiny(vit.SOONER)
 ASKS = 4  # questions about a picture that is learned from
 STAGES = {"told": "instruct", "untold": "untold"}
 ROWS = {"told": "told what to look for", "untold": "static"}
@@ -127,7 +129,7 @@ class Lesson:
 
     def speaker(self, queries: int, *, hinted: bool) -> SplicedLM.Config:
         """What answers; questions come to it in their templates already."""
-        cfg = instructblip.tiny(blip2.tiny().lm, replace(instructblip.TINY, question="{}"))
+        cfg = instructblip.tiny(blip2.tiny().lm, replace(instructblip.TINY, question="{}"), TOWER)
         cfg = cfg if hinted else instructblip.static(cfg)
         (sense,) = cfg.senses
         connector: Any = sense.connector
@@ -194,7 +196,9 @@ class Taught:
     @cached_property
     def see(self) -> nn.Module:
         lesson, steps = self.lesson, self.lesson.options.see
-        run = lesson.run("see", clip.SYSTEM.stage("pretrain"), clip.tiny(), steps, lesson.learned[0], CAPTIONS)
+        run = lesson.run(
+            "see", clip.SYSTEM.stage("pretrain"), clip.tiny(vit.SOONER), steps, lesson.learned[0], CAPTIONS
+        )
         return train([run], self.place / "see")
 
     @cached_property
@@ -207,7 +211,7 @@ class Taught:
     @cached_property
     def aligned(self) -> nn.Module:
         lesson, stage, steps = self.lesson, blip2.SYSTEM.stage("align"), self.lesson.options.align
-        model = QueryAligner.Config(retriever=blip2.tiny_towers())
+        model = QueryAligner.Config(retriever=blip2.tiny_towers(TOWER))
         run = lesson.run("align", stage, model, steps, lesson.learned[0], CAPTIONS)
         run = replace(run, brought={"retriever.vision": Brought(self.see, "vision")})
         return train([run], self.place / "align")

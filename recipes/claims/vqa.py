@@ -26,6 +26,7 @@ from chiasm.data.sources.tasks import WorldQuestions
 from chiasm.data.sources.world import open_world
 from chiasm.data.text import Tokenizer
 from chiasm.evaluation.intervals import spread
+from chiasm.nn.vit import SOONER
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
 from chiasm.systems import blip
@@ -95,7 +96,7 @@ def _measured(options: Options, seed: int) -> dict[str, dict[str, float]]:
     asked = WorldQuestions(captions, kinds=("attribute",))
     some = range(0, options.pairs, max(1, options.pairs // 1000))
     words = Tokenizer.train([text for i in some for text in (captions[i].text, asked[i].text)], vocab=256)
-    base = blip.tiny().fitted(words.vocab, words.markers)
+    base = blip.tiny(SOONER).fitted(words.vocab, words.markers)
 
     def run(stage: str, model: Config, source: Source, form: Form, steps: int) -> Run:
         plan = blip.SYSTEM.stage(stage)

@@ -33,7 +33,7 @@ def test_what_is_written() -> None:
         "fit": "SQUASH",
     }
     assert to_json(blip.tiny())["sharing"] == "ALL_BUT_SELF_ATTENTION"
-    assert to_json(blip.tiny())["retriever"]["vision"]["stem"]["type"] == "nn.vit:ConvStem"
+    assert to_json(blip.tiny())["retriever"]["vision"]["stem"]["type"] == "nn.vit:PatchStem"
     assert to_json(blip.base())["retriever"]["vision"]["stem"]["type"] == "nn.vit:PatchStem"
 
 

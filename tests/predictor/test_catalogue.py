@@ -14,7 +14,8 @@ def test_blip_is_listed() -> None:
     assert info.presets == tuple(blip.SYSTEM.presets)
     assert info.stages == ("pretrain", "caption", "retrieve", "vqa", "nlvr2")
     assert info.abilities == ("caption", "match", "embed", "classify", "rerank", "features", "answer")
-    assert info.weights == ()
+    assert "Salesforce/blip-image-captioning-base" in info.weights
+    assert all(info.weights for info in catalogue().values())
 
 
 def test_parameters_are_those_of_the_paper() -> None:

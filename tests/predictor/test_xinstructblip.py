@@ -33,7 +33,7 @@ def test_a_file_is_what_it_holds(model: Predictor, tmp_path: Path) -> None:
     files = ("audio", tmp_path / "a.wav"), ("points", str(tmp_path / "b.npy"))
     same, other = (model.chat(turn(*parts, asked), max_new_tokens=4).logprob for parts in (files, files[:1]))
     assert one.logprob == pytest.approx(same, abs=1e-3)  # wav files keep whole numbers
-    assert abs(one.logprob - other) > 0.01
+    assert abs(one.logprob - other) > 0.004
 
 
 def test_q_formers_may_be_told_something_else_than_what_was_asked(model: Predictor) -> None:

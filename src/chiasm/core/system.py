@@ -29,7 +29,10 @@ class Vocabulary:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One published method: where it comes from, in what sizes, trained how, and what its files leave out."""
+    """One published method: where it comes from, in what sizes, trained how, and what its files leave out.
+
+    `weights` are the authors' own: names on the hub, or addresses of files to download and `load`.
+    """
 
     paper: str
     presets: Mapping[str, Callable[[], Config]]
@@ -37,6 +40,7 @@ class System:
     layouts: tuple[Layout, ...] = ()
     fit: Fit = Fit.SQUASH
     vocabulary: Vocabulary | None = None
+    weights: tuple[str, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""

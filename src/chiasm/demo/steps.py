@@ -36,6 +36,7 @@ from chiasm.demo.judge import counted
 from chiasm.demo.measure import measure
 from chiasm.demo.options import DemoOptions
 from chiasm.demo.pictures import pictures
+from chiasm.nn.vit import SOONER
 from chiasm.predictor.open import Fits, load
 from chiasm.systems import blip
 from chiasm.training.run import Run, Step
@@ -164,7 +165,7 @@ def _data(place: Place, _: Told) -> Mapping[str, Any]:
 
 def _student(place: Place, told: Told, name: str, source: Source, model: MED.Config | None = None) -> Mapping[str, Any]:
     """Pre-train a model from scratch on some pairs and measure it."""
-    config = model or blip.tiny()
+    config = model or blip.tiny(SOONER)
     steps = place.options.budget.steps
     train([_launch(place, name, PRETRAIN, config, source, steps=steps)], place.folder / name, on_step=_every(told))
     tests = {path: ParquetSource(place.folder / "data" / f"{path}.parquet") for path in place.read("data")["tests"]}
@@ -174,15 +175,15 @@ def _student(place: Place, told: Told, name: str, source: Source, model: MED.Con
 
 
 def _captioner(place: Place, told: Told) -> Mapping[str, Any]:
-    return _tuned(place, told, "captioner", CAPTION, blip.captioner(blip.tiny()))
+    return _tuned(place, told, "captioner", CAPTION, blip.captioner(blip.tiny(SOONER)))
 
 
 def _filter(place: Place, told: Told) -> Mapping[str, Any]:
-    return _tuned(place, told, "filter", RETRIEVE, blip.retriever(blip.tiny()))
+    return _tuned(place, told, "filter", RETRIEVE, blip.retriever(blip.tiny(SOONER)))
 
 
 def _together(place: Place, told: Told) -> Mapping[str, Any]:
-    return _tuned(place, told, "together", TOGETHER, blip.tiny())
+    return _tuned(place, told, "together", TOGETHER, blip.tiny(SOONER))
 
 
 def _tuned(place: Place, told: Told, name: str, stage: Stage, model: Config) -> Mapping[str, Any]:
@@ -195,7 +196,7 @@ def _tuned(place: Place, told: Told, name: str, stage: Stage, model: Config) -> 
 
 def _shared(name: str, sharing: Sharing) -> Callable[[Place, Told], Mapping[str, Any]]:
     def work(place: Place, told: Told) -> Mapping[str, Any]:
-        return _student(place, told, name, ParquetSource(place.noisy), replace(blip.tiny(), sharing=sharing))
+        return _student(place, told, name, ParquetSource(place.noisy), replace(blip.tiny(SOONER), sharing=sharing))
 
     return work
 

@@ -38,6 +38,7 @@ BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 PARTS = {"query_tokens", "language_projection.weight", "vision_model.post_layernorm.weight"}
 READER = "qformer.embeddings.word_embeddings.weight"
 TOKENS = {"start": "bos_token_id", "end": "eos_token_id", "pad": "pad_token_id"}
+OURS, WORDS = "chiasm", ("before", "after", "question", "turn", "longest")  # what no class there asks its config for
 FIRST_LLAMA = "LLaMAForCausalLM"  # so called in the first configs, whose ids of special tokens were wrong
 
 
@@ -100,7 +101,9 @@ def _read(kind: Kind, found: Found) -> SplicedLM.Config:
     wording = _wording(
         theirs, kind.wordings.get(str(theirs.get("model_type"))), encodes=isinstance(lm, EncDecLM.Config)
     )
-    return seeing(eyes, connector, lm, Wording(**wording, image_token=image))
+    said = found.config.get(OURS, {})
+    words = {name: said[name] for name in WORDS if name in said}
+    return seeing(eyes, connector, lm, Wording(**{**wording, **words}, image_token=image))
 
 
 def _wording(theirs: Mapping[str, Any], usual: Wording | None, *, encodes: bool) -> dict[str, Any]:
@@ -130,6 +133,7 @@ def _write(kind: Kind, cfg: SplicedLM.Config) -> Mapping[str, Any]:
         "num_query_tokens": connector.qformer.queries,
         "image_token_index": _image_token(wording, lm["vocab_size"]),
         "tie_word_embeddings": lm["tie_word_embeddings"],
+        OURS: {name: getattr(wording, name) for name in WORDS},
     }
 
 

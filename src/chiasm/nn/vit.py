@@ -73,6 +73,8 @@ class Bare:
         return nn.Identity()
 
 
+Stem = PatchStem | NormedStem | ConvStem
+PATCHES, SOONER = PatchStem(patch=8), ConvStem(widths=(16, 32, 64))  # of 32 pixels: as published towers, and to learn
 NORMED = Normed()
 
 
@@ -85,7 +87,7 @@ class ViT(nn.Module):
         depth: int
         heads: int
         image: int
-        stem: PatchStem | NormedStem | ConvStem
+        stem: Stem
         expansion: float = 4.0  # width of the MLP over that of the stream
         activation: Activation = Activation.GELU
         drop_path: float = 0.0
@@ -152,10 +154,10 @@ def clip_l14(*, image: int = 224) -> ViT.Config:
     )  # fmt: skip
 
 
-def tiny() -> ViT.Config:
+def tiny(stem: Stem = PATCHES, end: Normed | Bare = NORMED) -> ViT.Config:
     """Pictures of 32 pixels, minutes on a CPU."""
     std = 0.18  # see nn/init.py
-    return ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), eps=1e-5, std=std)
+    return ViT.Config(dim=64, depth=2, heads=2, image=32, stem=stem, end=end, eps=1e-5, std=std)
 
 
 def _layer(cfg: ViT.Config, drop_path: float) -> PreNormLayer:

@@ -26,7 +26,7 @@ class SystemInfo:
     paper: str
     presets: tuple[str, ...]
     stages: tuple[str, ...]
-    weights: tuple[str, ...]  # official ones that `load` knows by name
+    weights: tuple[str, ...]  # the authors': names on the hub, or files to download
 
     @cached_property
     def abilities(self) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def catalogue() -> Mapping[str, SystemInfo]:
                 paper=system.paper,
                 presets=tuple(system.presets),
                 stages=tuple(stage.name for stage in system.stages),
-                weights=(),
+                weights=system.weights,
             )
             for name, system in systems().items()
         }

@@ -25,9 +25,10 @@ from chiasm.core.types import Markers
 from chiasm.layouts import albef_lavis, original
 from chiasm.nn.bert import Bert
 from chiasm.nn.turns import Turns
-from chiasm.nn.vit import ConvStem, PatchStem, ViT
+from chiasm.nn.vit import PATCHES, PatchStem, Stem, ViT
 
 VOCAB = 30_522
+FILES = "https://storage.googleapis.com/sfr-pcl-data-research/ALBEF"
 
 
 def base() -> MaskedFusion.Config:
@@ -40,10 +41,10 @@ def base() -> MaskedFusion.Config:
     )
 
 
-def tiny() -> MaskedFusion.Config:
+def tiny(stem: Stem = PATCHES) -> MaskedFusion.Config:
     """Small pictures, short words, minutes on a CPU: the size of `blip.tiny`."""
     std = 0.18  # see nn/init.py
-    vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), std=std)
+    vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=stem, std=std)
     text = Bert.Config(vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(1,), max_len=64, dropout=0.0, std=std)
     markers = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
     # a twin and a queue that keep up with a run of hundreds of steps
@@ -83,6 +84,7 @@ def of_two(cfg: MaskedFusion.Config, labels: tuple[str, ...], *, image: int | No
 
 SYSTEM = System(
     paper="arXiv:2107.07651",
+    weights=tuple(f"{FILES}/{name}.pth" for name in ("ALBEF_4M", "ALBEF", "mscoco", "flickr30k", "vqa")),
     layouts=albef_lavis.LAYOUTS,
     vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={

@@ -22,7 +22,7 @@ from chiasm.core.types import Markers
 from chiasm.layouts import blip_hf, blip_lavis, original
 from chiasm.nn.bert import Bert
 from chiasm.nn.reading import TwoPictures
-from chiasm.nn.vit import ConvStem, PatchStem, ViT
+from chiasm.nn.vit import PATCHES, PatchStem, Stem, ViT
 
 VOCAB = 30_524
 
@@ -37,10 +37,10 @@ def large() -> MED.Config:
     return _pretraining(ViT.Config(dim=1024, depth=24, heads=16, image=224, stem=PatchStem(patch=16), drop_path=0.1))
 
 
-def tiny() -> MED.Config:
-    """The demo's model: small pictures, short words, minutes on a CPU."""
+def tiny(stem: Stem = PATCHES) -> MED.Config:
+    """Small pictures, short words, minutes on a CPU; the demo's has a stem that learns sooner."""
     std = 0.18  # see nn/init.py
-    vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=ConvStem(widths=(16, 32, 64)), std=std)
+    vision = ViT.Config(dim=64, depth=2, heads=2, image=32, stem=stem, std=std)
     text = Bert.Config(
         vocab=256, image_dim=64, dim=64, depth=2, heads=2, reads=(0, 1), max_len=64, dropout=0.0, std=std
     )
@@ -86,6 +86,11 @@ def _pretraining(vision: ViT.Config) -> MED.Config:
 
 SYSTEM = System(
     paper="arXiv:2201.12086",
+    weights=(
+        *(f"Salesforce/blip-image-captioning-{size}" for size in ("base", "large")),
+        *(f"Salesforce/blip-itm-{size}-{of}" for of in ("coco", "flickr") for size in ("base", "large")),
+        *("Salesforce/blip-vqa-base", "Salesforce/blip-vqa-capfilt-large"),
+    ),
     layouts=(*blip_hf.LAYOUTS, *blip_lavis.LAYOUTS),
     vocabulary=Vocabulary(name=original.BERT, revision=original.COMMIT, words=VOCAB),
     presets={

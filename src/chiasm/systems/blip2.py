@@ -25,10 +25,11 @@ from chiasm.layouts.wordings import OPT, T5
 from chiasm.nn import decoders, encdec, qformer, vit
 from chiasm.nn.connector import QFormerConnector
 from chiasm.nn.language import LanguageConfig
-from chiasm.nn.vit import ViT, clip_l14, eva_g14
+from chiasm.nn.vit import Bare, ViT, clip_l14, eva_g14
 
 DECODES = Wording(start=2, close=None, end=3, pad=0, question="question {} answer", turn="question {} answer")
 TINY = Markers(pad=0, cls=2, sep=3, mask=4, dec=5, enc=6)
+TOWER = vit.tiny(end=Bare())
 
 
 def towers(vision: ViT.Config) -> QueryRetriever.Config:
@@ -36,9 +37,8 @@ def towers(vision: ViT.Config) -> QueryRetriever.Config:
     return QueryRetriever.Config(vision=vision, qformer=qformer.base(vision.dim), markers=blip2_lavis.MARKERS)
 
 
-def tiny_towers() -> QueryRetriever.Config:
+def tiny_towers(vision: ViT.Config = TOWER) -> QueryRetriever.Config:
     """Small pictures, short words, minutes on a CPU."""
-    vision = vit.tiny()
     return QueryRetriever.Config(vision=vision, qformer=qformer.tiny(vision.dim), markers=TINY, embed=64)
 
 
@@ -57,14 +57,14 @@ def bridge(cfg: QueryRetriever.Config, looks: qformer.QFormer.Config) -> QFormer
     return QFormerConnector.Config(qformer=looks, eps=cfg.norm.eps)
 
 
-def tiny() -> SplicedLM.Config:
+def tiny(vision: ViT.Config = TOWER) -> SplicedLM.Config:
     """With a decoder."""
-    return speaker(tiny_towers(), decoders.tiny(256), DECODES)
+    return speaker(tiny_towers(vision), decoders.tiny(256), DECODES)
 
 
-def tiny_t5() -> SplicedLM.Config:
+def tiny_t5(vision: ViT.Config = TOWER) -> SplicedLM.Config:
     """With an encoder and a decoder."""
-    return speaker(tiny_towers(), encdec.tiny(256), replace(DECODES, start=None, close=3))
+    return speaker(tiny_towers(vision), encdec.tiny(256), replace(DECODES, start=None, close=3))
 
 
 TOWERLESS = (*(f"retriever.{part}" for part in ("vision_norm", "qformer", "*_head", "temperature")), "word_head")
@@ -74,6 +74,11 @@ SPEAK = {"language": 1.0}
 BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 SYSTEM = System(
     paper="arXiv:2301.12597",
+    weights=tuple(
+        f"Salesforce/blip2-{name}"
+        for name in ("itm-vit-g", "itm-vit-g-coco", "opt-2.7b", "opt-2.7b-coco", "opt-6.7b", "opt-6.7b-coco")
+        + ("flan-t5-xl", "flan-t5-xl-coco", "flan-t5-xxl")
+    ),
     layouts=(*blip2_hf.LAYOUTS, *blip2_lavis.LAYOUTS, spliced_hf.BLIP2, spliced_lavis.BLIP2),
     vocabulary=blip2_lavis.WORDS,
     presets={

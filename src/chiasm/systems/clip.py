@@ -16,8 +16,9 @@ from chiasm.layouts import clip_hf, clip_openai, clip_openclip
 from chiasm.nn import vit
 from chiasm.nn.mlp import Activation
 from chiasm.nn.texttower import TextTower
-from chiasm.nn.vit import NormedStem, ViT
+from chiasm.nn.vit import NormedStem, Stem, ViT
 
+NORMED_PATCHES = NormedStem(patch=8)
 VOCAB = 49_408  # OpenAI's byte pairs, of which the last two are start and end of text
 WORDS = Vocabulary(
     name="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268", words=VOCAB
@@ -60,10 +61,10 @@ def vit_bigg_14() -> DualEncoder.Config:
     )
 
 
-def tiny() -> DualEncoder.Config:
+def tiny(stem: Stem = NORMED_PATCHES) -> DualEncoder.Config:
     """Small pictures, short words, minutes on a CPU."""
     return DualEncoder.Config(
-        vision=vit.tiny(),
+        vision=vit.tiny(stem),
         text=TextTower.Config(vocab=256, dim=64, depth=2, heads=2, max_len=64),
         embed=64,
     )
@@ -100,6 +101,10 @@ def _text(*, dim: int, depth: int, heads: int, activation: Activation = Activati
 
 SYSTEM = System(
     paper="arXiv:2103.00020",
+    weights=(
+        *(f"openai/clip-vit-{size}" for size in ("base-patch32", "base-patch16", "large-patch14", "large-patch14-336")),
+        *("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"),
+    ),
     presets={
         "tiny": tiny,
         "vit-b-32": vit_b_32,

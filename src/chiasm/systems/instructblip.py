@@ -18,9 +18,10 @@ from chiasm.layouts.wordings import INSTRUCTED_T5, VICUNA
 from chiasm.nn import decoders, encdec, qformer, vit
 from chiasm.nn.connector import QFormerConnector
 from chiasm.nn.language import LanguageConfig
-from chiasm.nn.vit import eva_g14
+from chiasm.nn.vit import Bare, ViT, eva_g14
 
 TINY = Wording(start=2, close=None, end=3, pad=0, question="question {} answer")
+TOWER = vit.tiny(end=Bare())
 
 
 def published(lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
@@ -29,9 +30,8 @@ def published(lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
     return seeing(vision, QFormerConnector.Config(qformer=qformer.base(vision.dim), eps=spliced_lavis.EPS), lm, wording)
 
 
-def tiny(lm: LanguageConfig, wording: Wording) -> SplicedLM.Config:
+def tiny(lm: LanguageConfig, wording: Wording, vision: ViT.Config = TOWER) -> SplicedLM.Config:
     """Small pictures, short words, minutes on a CPU."""
-    vision = vit.tiny()
     return seeing(vision, QFormerConnector.Config(qformer=qformer.tiny(vision.dim)), lm, wording)
 
 
@@ -49,6 +49,7 @@ def static(cfg: SplicedLM.Config) -> SplicedLM.Config:
 BRIDGE = f"senses.{PICTURES}.connector"
 SYSTEM = System(
     paper="arXiv:2305.06500",
+    weights=tuple(f"Salesforce/instructblip-{lm}" for lm in ("vicuna-7b", "vicuna-13b", "flan-t5-xl", "flan-t5-xxl")),
     layouts=(spliced_hf.INSTRUCTBLIP, spliced_lavis.INSTRUCTBLIP),
     vocabulary=blip2_lavis.WORDS,
     presets={

@@ -33,6 +33,7 @@ from chiasm.nn.connector import LinearConnector, QFormerConnector
 from chiasm.nn.decoder import DecoderLM
 from chiasm.nn.language import LanguageConfig
 from chiasm.nn.points import AllGroups, PointEncoder, SinglePoint
+from chiasm.nn.vit import Bare, ViT
 
 CUES = {"image": "image: ", "video": "video: ", "audio": "audio: ", "points": "3d: "}
 Connect = Callable[[int], QFormerConnector.Config | LinearConnector.Config]
@@ -41,6 +42,9 @@ Connect = Callable[[int], QFormerConnector.Config | LinearConnector.Config]
 VICUNA = Wording(start=2, close=None, end=2, pad=32_000, before="USER: ", after="\nASSISTANT:")
 # without marks, as texts are after cleaning
 TINY = Wording(start=2, close=None, end=3, pad=0, before="user ", after=" assistant")
+TOWER = vit.tiny(end=Bare())
+FILES = "https://storage.googleapis.com/sfr-xinstructblip-data-research/model/xinstructblip_checkpoints"
+RELEASED = ("image_qformer", "video_qformer", "audio_qformer_improved", "pc_qformer")
 
 
 def published(lm: DecoderLM.Config, end: SinglePoint | AllGroups, connect: Connect | None = None) -> SplicedLM.Config:
@@ -49,9 +53,11 @@ def published(lm: DecoderLM.Config, end: SinglePoint | AllGroups, connect: Conne
     return speaker(replace(lm, vocab=32_001), VICUNA, encoders, connect or _base)
 
 
-def tiny(end: SinglePoint | AllGroups, connect: Connect | None = None) -> SplicedLM.Config:
+def tiny(
+    end: SinglePoint | AllGroups, connect: Connect | None = None, *, vision: ViT.Config = TOWER
+) -> SplicedLM.Config:
     """Small things, short words, minutes on a CPU."""
-    cfg = speaker(decoders.tiny(256), TINY, (vit.tiny(), beats.tiny(), points.tiny(end)), connect or _tiny)
+    cfg = speaker(decoders.tiny(256), TINY, (vision, beats.tiny(), points.tiny(end)), connect or _tiny)
     media = dict(zip(CUES, (PICTURE, Frames(count=5), Waves(frames=32), Points(count=512)), strict=True))
     small = (replace(sense, media=media[sense.name], cue=sense.cue.replace(":", "")) for sense in cfg.senses)
     return replace(cfg, senses=tuple(small))
@@ -112,6 +118,7 @@ BRIDGE = "senses.{}.connector"
 REST = ("lm", "senses.image", "senses.audio", "senses.points")
 SYSTEM = System(
     paper="arXiv:2311.18799",
+    weights=tuple(f"{FILES}/vicuna{size}/{name}.pth" for size in ("7b", "13b") for name in RELEASED),
     presets={
         "tiny": lambda: tiny(AllGroups()),
         "tiny-single": lambda: tiny(SinglePoint(dim=64)),
