@@ -20,6 +20,8 @@ def test_json_is_the_fields_of_the_catalogue(call: Call) -> None:
 def test_every_preset_has_a_line(call: Call) -> None:
     lines = call("systems", "blip").out.splitlines()
     assert "arXiv:2201.12086" in lines[0]
-    for preset, line in zip(chiasm.catalogue()["blip"].presets, lines[1:], strict=True):
+    info = chiasm.catalogue()["blip"]
+    assert lines[-len(info.weights) :] == [f"  official weights: {name}" for name in info.weights]
+    for preset, line in zip(info.presets, lines[1 : -len(info.weights)], strict=True):
         assert line.split()[0] == f"blip/{preset}"
     assert "252.4 M" in next(line for line in lines if " blip/base " in f" {line.strip()} ")

@@ -76,8 +76,10 @@ SYSTEM = System(
     paper="arXiv:2301.12597",
     weights=tuple(
         f"Salesforce/blip2-{name}"
-        for name in ("itm-vit-g", "itm-vit-g-coco", "opt-2.7b", "opt-2.7b-coco", "opt-6.7b", "opt-6.7b-coco")
-        + ("flan-t5-xl", "flan-t5-xl-coco", "flan-t5-xxl")
+        for name in (
+            *("itm-vit-g", "itm-vit-g-coco", "opt-2.7b", "opt-2.7b-coco", "opt-6.7b", "opt-6.7b-coco"),
+            *("flan-t5-xl", "flan-t5-xl-coco", "flan-t5-xxl"),
+        )
     ),
     layouts=(*blip2_hf.LAYOUTS, *blip2_lavis.LAYOUTS, spliced_hf.BLIP2, spliced_lavis.BLIP2),
     vocabulary=blip2_lavis.WORDS,
