@@ -200,7 +200,7 @@ def test_the_end_at_once(make_scene: Callable[..., Any], strategy: Strategy) -> 
     [
         ({"strategy": Greedy(), "returns": 2}, "greedy decoding has one text a picture, not 2"),
         ({"strategy": Beam(3), "returns": 4}, "3 beams cannot give 4 texts"),
-        ({"returns": 0}, "0 texts a picture"),
+        ({"returns": 0}, "num_return_sequences is 0"),
         ({"seeds": [1]}, "1 seeds and 4 prompts"),
         ({"seen": torch.zeros(3, 2, 8)}, "3 pictures and 4 prompts"),
         ({"prompt": Text(torch.zeros(4, 2).long(), torch.tensor([[True, False]] * 4))}, "pad on the left"),

@@ -12,7 +12,7 @@ from chiasm.decoding.beam import search
 from chiasm.decoding.nucleus import draw, uniforms
 from chiasm.decoding.spoken import Spoken
 from chiasm.decoding.stepwise import likeliest, walk
-from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus, Strategy
+from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus, Strategy, check_returns
 
 
 @torch.no_grad()
@@ -53,14 +53,6 @@ def _check(
         raise ValueError(f"{len(seen)} pictures and {len(prompt)} prompts: give one prompt a picture")
     if not bool(prompt.mask[:, -1:].all()):
         raise ValueError("a prompt ends in padding, and continues only what stands right before: pad on the left")
-    if returns < 1:
-        raise ValueError(f"{returns} texts a picture were asked for, and at least 1 is needed")
     if seeds is not None and len(seeds) != len(prompt):
         raise ValueError(f"{len(seeds)} seeds and {len(prompt)} prompts: give one seed a row")
-    match strategy:
-        case Greedy() if returns > 1:
-            raise ValueError(f"greedy decoding has one text a picture, not {returns}: use Beam or Nucleus")
-        case Beam(beams=beams) if returns > beams:
-            raise ValueError(f"{beams} beams cannot give {returns} texts: use at least as many beams")
-        case _:
-            pass
+    check_returns(strategy, returns)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any, TypeVar
+
+from chiasm.core.errors import check_number, check_whole, unknown
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class Beam:
     length_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.beams < 1:
-            raise ValueError(f"beams is {self.beams}, and a search needs at least 1")
+        check_whole("num_beams", self.beams, least=1)
+        check_number("length_penalty", self.length_penalty)
         if not isfinite(self.length_penalty):
             raise ValueError(f"length_penalty is {self.length_penalty}, and must be a number; 0 leaves lengths alone")
 
@@ -35,6 +38,8 @@ class Nucleus:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        check_number("top_p", self.top_p)
+        check_number("temperature", self.temperature)
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p is {self.top_p}, and a probability above 0 and up to 1 is needed")
         if not self.temperature > 0.0:
@@ -42,6 +47,27 @@ class Nucleus:
 
 
 Strategy = Greedy | Beam | Nucleus
+Chosen = TypeVar("Chosen", bound=Strategy)
+
+
+def chosen(name: Any, *known: Chosen) -> Chosen:
+    """One of those that are known, by the name of its type."""
+    named = {type(each).__name__.lower(): each for each in known}
+    if not isinstance(name, str) or name not in named:
+        raise unknown("strategy", name, named)
+    return named[name]
+
+
+def check_returns(strategy: Strategy, returns: int) -> None:
+    """Raise where a strategy cannot give so many texts a picture."""
+    check_whole("num_return_sequences", returns, least=1)
+    match strategy:
+        case Greedy() if returns > 1:
+            raise ValueError(f"greedy decoding has one text a picture, not {returns}: use Beam or Nucleus")
+        case Beam(beams=beams) if returns > beams:
+            raise ValueError(f"{beams} beams cannot give {returns} texts: use at least as many beams")
+        case _:
+            pass
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,9 @@ class Limits:
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
+        check_whole("max_new_tokens", self.max_new_tokens)
+        check_whole("min_new_tokens", self.min_new_tokens)
+        check_number("repetition_penalty", self.repetition_penalty)
         if not 0 <= self.min_new_tokens <= self.max_new_tokens:
             raise ValueError(
                 f"min_new_tokens is {self.min_new_tokens} and max_new_tokens is {self.max_new_tokens}: "

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from chiasm.core.ability import Answers, Instructs, Judges, Picture
+from chiasm.core.errors import check_whole
 from chiasm.core.results import Answer, Ranking
 from chiasm.data.clips import together
 from chiasm.decoding.generate import generate
@@ -50,6 +51,7 @@ class Among:
         names = inputs.texts(candidates, what="candidates").items
         if not names:
             raise ValueError("there are no candidates to choose from; leave them out for a free answer")
+        check_whole("k", k, least=1)
         return cls(tuple(names), k)
 
 

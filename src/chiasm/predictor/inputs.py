@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from chiasm.core.ability import Picture
+from chiasm.core.errors import check_whole
 from chiasm.data.clips import Both, Clip
 from chiasm.predictor.templates import ENSEMBLES
 
@@ -48,9 +49,13 @@ def pictures(images: Picture) -> Given[Picture]:
 
 def texts(words: str | Iterable[str], *, what: str = "texts") -> Given[str]:
     """A text, or several."""
-    if isinstance(words, str):
-        return Given([words], alone=True)
-    items: list[Any] = [*words]
+    match words:
+        case str():
+            return Given([words], alone=True)
+        case Iterable():
+            items: list[Any] = [*words]
+        case _:
+            raise ValueError(f"{what} must be strings, but {type(words).__name__} was given")
     if odd := [f"number {i} is {type(item).__name__}" for i, item in enumerate(items) if not isinstance(item, str)]:
         raise ValueError(f"{what} must be strings, but {odd[0]}")
     return Given(items, alone=False)
@@ -63,24 +68,29 @@ def pairs(images: int, words: int) -> int:
     return min(images, words) and max(images, words)
 
 
-def prompts(prompt: str | Sequence[str] | None, rows: int) -> list[str]:
+def prompts(prompt: str | Iterable[str] | None, rows: int) -> list[str]:
     """What each of `rows` captions begins with."""
     if prompt is None or isinstance(prompt, str):
         return [prompt or ""] * rows
-    if len(prompt) != rows:
-        raise ValueError(f"{len(prompt)} prompts and {rows} pictures: give one prompt, or one a picture")
-    return texts(prompt, what="prompts").items
+    items = texts(prompt, what="prompts").items
+    if len(items) != rows:
+        raise ValueError(f"{len(items)} prompts and {rows} pictures: give one prompt, or one a picture")
+    return items
 
 
-def seeds(seed: int | Sequence[int] | None, rows: int) -> list[int] | None:
+def seeds(seed: int | Iterable[int] | None, rows: int) -> list[int] | None:
     """A seed for each of `rows`: given one by one, or derived from a single one and the row's number."""
     if seed is None:
         return None
-    if isinstance(seed, int):
-        return [seed_of(seed, row) for row in range(rows)]
-    if len(seed) != rows:
-        raise ValueError(f"{len(seed)} seeds and {rows} pictures: give one seed, or one a picture")
-    return [*seed]
+    if isinstance(seed, str) or not isinstance(seed, Iterable):
+        check_whole("seed", seed)
+        return [seed_of(int(seed), row) for row in range(rows)]
+    own = [*seed]
+    for row, one in enumerate(own):
+        check_whole(f"seed {row}", one)
+    if len(own) != rows:
+        raise ValueError(f"{len(own)} seeds and {rows} pictures: give one seed, or one a picture")
+    return own
 
 
 def filled(templates: str | Iterable[str], names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chiasm.core.ability import EmbedsImages, EmbedsText, Instructs, Picture, Sees
-from chiasm.core.errors import AbilityError
+from chiasm.core.errors import AbilityError, check_whole
 from chiasm.core.results import Ranking
 from chiasm.core.types import Frames, Text, Waves
 from chiasm.data.clips import apart, together
@@ -70,7 +70,8 @@ class Reader:
         if not isinstance(module, Sees):
             raise AbilityError(f"a {type(module).__name__} has no weights to see pictures with")
         frames = together(pictures)
-        for rows in slices(len(pictures), max(1, batch // frames) if batch > 0 else batch):
+        check_whole("batch_size", batch, least=1)
+        for rows in slices(len(pictures), max(1, batch // frames)):
             first: dict[int, int] = {}
             for i, picture in enumerate(pictures[rows], rows.start):
                 first.setdefault(id(picture), i)
@@ -121,8 +122,7 @@ class Reader:
 
 def slices(rows: int, batch: int) -> list[slice]:
     """`rows` in batches; none of them are one empty batch, so that answers about nothing have their shape."""
-    if batch < 1:
-        raise ValueError(f"batch_size is {batch}, and at least 1 is needed")
+    check_whole("batch_size", batch, least=1)
     return [slice(start, min(start + batch, rows)) for start in range(0, max(rows, 1), batch)]
 
 

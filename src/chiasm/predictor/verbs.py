@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Instructs, Judges, Matches, Picture, Speaks
-from chiasm.core.errors import AbilityError, unknown
+from chiasm.core.errors import AbilityError, check_whole
 from chiasm.core.results import Answer, Caption, Match, Ranking
 from chiasm.core.system import Config
 from chiasm.data.clips import together
 from chiasm.data.images import ImageProcessor, Resize
 from chiasm.data.text import Tokenizer
 from chiasm.decoding.generate import generate
-from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus
+from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus, check_returns, chosen
 from chiasm.nn.linear import restore, spare
 from chiasm.objectives.contrastive import cosines, cosines_of_pairs
 from chiasm.predictor import inputs
@@ -33,8 +33,6 @@ from chiasm.predictor.telling import begun, conversation, heard
 from chiasm.predictor.words import usual_hints, usual_tokenizer
 from chiasm.weights.folder import ModelCard
 from chiasm.weights.state import moved
-
-Chosen = TypeVar("Chosen", bound=Greedy | Beam | Nucleus)
 
 
 class Predictor:
@@ -152,17 +150,18 @@ class Predictor:
         module = self.module
         if not isinstance(module, (Speaks, Instructs)):
             raise self._unable("caption")
-        chosen = _strategy(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
+        how = chosen(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
+        check_returns(how, num_return_sequences)
         limits = Limits(max_new_tokens, min_new_tokens, repetition_penalty)
         given = inputs.pictures(images)
         prompts, seeds = inputs.prompts(prompt, len(given)), inputs.seeds(seed, len(given))
         said: list[list[Caption]] = []
-        how, frames = partial(generate, strategy=chosen, limits=limits), together(given.items)
+        speak, frames = partial(generate, strategy=how, limits=limits), together(given.items)
         with torch.inference_mode():
-            for rows, seen in self._reader.see(given.items, batch_size):
+            for rows, seen in self._reader.see(given.items, batch_size) if given.items else ():
                 ready = begun(self._reader, module, seen, prompts[rows], frames=frames, new=max_new_tokens)
                 own = None if seeds is None else seeds[rows]
-                spoken = how(ready.model, ready.states, ready.opening, returns=num_return_sequences, seeds=own)
+                spoken = speak(ready.model, ready.states, ready.opening, returns=num_return_sequences, seeds=own)
                 said += [[Caption(self.tokenizer.decode(one.ids), one.logprob) for one in row] for row in spoken]
         return given.answer(said) if num_return_sequences > 1 else given.answer([row[0] for row in said])
 
@@ -189,9 +188,9 @@ class Predictor:
         module = self.module
         if not isinstance(module, (Answers, Judges, Instructs)):
             raise self._unable("answer")
-        chosen = _strategy(strategy, Greedy(), Beam(num_beams, length_penalty))
+        free = Free(chosen(strategy, Greedy(), Beam(num_beams, length_penalty)), Limits(max_new_tokens))
         pictures, words = inputs.pictures(images), inputs.texts(questions, what="questions")
-        how = Free(chosen, Limits(max_new_tokens)) if candidates is None else Among.of(candidates, k)
+        how = free if candidates is None else Among.of(candidates, k)
         with torch.inference_mode():
             found = answers(self._reader, module, pictures.items, words.items, how, batch=batch_size)
         return inputs.Given(found, alone=pictures.alone and words.alone).answer(found)
@@ -219,14 +218,14 @@ class Predictor:
         module = self.module
         if not isinstance(module, Instructs):
             raise self._unable("chat")
-        chosen = _strategy(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
+        how = chosen(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
         limits = Limits(max_new_tokens, 0, repetition_penalty)
         pieces, shown, asked = conversation(messages, module)
         with torch.inference_mode():
             perceived = {sense: self._reader.perceive(module, sense, media) for sense, media in shown.items()}
             hints = [asked if hint is None else hint]
             ready = heard(self._reader, module, perceived, [pieces], hints)
-            ((one,),) = generate(ready.model, ready.states, ready.opening, chosen, limits, seeds=inputs.seeds(seed, 1))
+            ((one,),) = generate(ready.model, ready.states, ready.opening, how, limits, seeds=inputs.seeds(seed, 1))
         return Answer(self.tokenizer.decode(one.ids), one.logprob)
 
     def match(self, images: Picture, texts: str | Iterable[str], *, batch_size: int = 32) -> Match:
@@ -327,8 +326,7 @@ class Predictor:
         module = self.module
         if not isinstance(module, Compares):
             raise self._unable("rerank")
-        if k < 1:
-            raise ValueError(f"k is {k}, and at least 1 candidate must be kept")
+        check_whole("k", k, least=1)
         items = (
             inputs.pictures(candidates).items
             if isinstance(query, str)
@@ -362,14 +360,6 @@ class Predictor:
     def _unable(self, verb: str, deed: str = "") -> AbilityError:
         others = ", ".join(able(verb))
         return AbilityError(f"{self.system}/{self.preset} has no weights to {deed or verb} with; these have: {others}")
-
-
-def _strategy(name: str, *known: Chosen) -> Chosen:
-    """One of those that are known, by the name of its type."""
-    named = {type(each).__name__.lower(): each for each in known}
-    if name not in named:
-        raise unknown("strategy", name, named)
-    return named[name]
 
 
 def _own(values: Tensor) -> Tensor:
