@@ -257,13 +257,17 @@ def test_what_a_model_cannot_is_said(pictures: Pictures) -> None:
     assert captioner.abilities == ("caption", "features")
     assert "caption" not in retriever.abilities
     for ask, verb, able in (
-        (lambda: captioner.match(pictures[0], "a"), "match", "blip/tiny-retrieve"),
+        (lambda: captioner.match(pictures[0], "a"), "match", "blip/tiny-retrieve, blip/base"),
         (lambda: captioner.embed(images=pictures[0]), "embed", "blip/base"),
-        (lambda: captioner.embed(texts="a"), "embed", "blip/tiny"),
+        (lambda: captioner.embed(texts="a"), "embed", "albef, blip2, clip"),
         (lambda: captioner.classify(pictures[0], ["a"]), "classify", "blip/tiny"),
         (lambda: captioner.rerank("a", pictures), "rerank", "blip/tiny"),
-        (lambda: captioner.features(texts="a"), "read texts by themselves", "blip/tiny-retrieve"),
+        (lambda: captioner.features(texts="a"), "features of texts by themselves", "blip/tiny-retrieve"),
         (lambda: retriever.caption(pictures[0]), "caption", "blip/tiny-caption"),
+        (lambda: chiasm.create("blip2/tiny-lm").features(images=pictures[0]), "features", "blip2, albef, blip, clip"),
+        (lambda: chiasm.create("blip2/tiny-lm").features(texts="a"), "features", "blip2, albef, blip, clip"),
+        (lambda: chiasm.create("blip2/tiny").features(texts="a"), "features of texts", "albef, blip, clip"),
+        (lambda: chiasm.create("instructblip/tiny").match(pictures[0], "a"), "match", "albef, blip, blip2, clip"),
     ):
         with pytest.raises(AbilityError, match=rf"{verb}.*{able}\b"):
             ask()

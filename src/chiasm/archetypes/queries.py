@@ -102,6 +102,10 @@ class QueryRetriever(nn.Module):
     def embed_seen(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"]:
         return self._embedded(self.qformer.look(self.qformer.recall(seen)))
 
+    def look(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"]:
+        """States of the queries alone."""
+        return self.qformer.look(self.qformer.recall(seen)).states
+
     def read(self, text: Text) -> Float[Tensor, "b t d"]:
         return self.qformer.read(text)
 
@@ -178,6 +182,9 @@ class QueryAligner(HasAligner, nn.Module):
         states, target = labelled(states, text.ids, text.mask)
         loss = next_token(self.word_head(states), target, smoothing=self.smoothing)
         return {"generate": ranks.fair(loss, len(target))}
+
+    def look(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"]:
+        return self.retriever.look(seen)
 
     def recall(self, seen: Float[Tensor, "b p c"]) -> Cache:
         qformer = self.retriever.qformer

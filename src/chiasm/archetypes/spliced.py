@@ -161,6 +161,21 @@ class SplicedLM(nn.Module):
     def perceive(self, sense: str, media: Float[Tensor, "n f ..."]) -> Float[Tensor, "n f p c"]:
         return self._sense(self.perceivers.get(sense, sense)).see(media)
 
+    def look(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"] | None:
+        """States of the queries that look at pictures; None where there are none, or where they want to be told more.
+
+        A Q-Former that learned to look beside instructions has not learned to look without one.
+        """
+        connector = self._sense(PICTURES).connector
+        return connector.look(seen, None) if isinstance(connector, QFormerConnector) and not self.hinted else None
+
+    def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b q d"]:
+        """States of the queries beside hint `i`, after they have read picture `i`."""
+        connector = self._sense(PICTURES).connector
+        if not isinstance(connector, QFormerConnector):
+            raise ValueError("the model looks at pictures without queries, so there is nobody to be told what for")
+        return connector.look(seen, text)
+
     def encoder(self, sense: str) -> nn.Module:
         """What turns a frame into states."""
         return self._sense(self.perceivers.get(sense, sense)).encoder

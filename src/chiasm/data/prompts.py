@@ -86,7 +86,7 @@ class Prompter:
     def __call__(self, rows: Sequence[Sequence[Piece]], hints: Sequence[str], *, longest: int | None = None) -> Prompt:
         """A prompt a row; a hint that is longer than `longest` loses its first words too."""
         words = padded_left([self.tokens(row, longest=longest) for row in rows], self.wording.pad)
-        return Prompt(words, None if self.hints is None else _hint(self.hints, hints, longest))
+        return Prompt(words, None if self.hints is None else hint(self.hints, hints, longest=longest))
 
     def said(self, texts: Sequence[str], *, longest: int | None = None) -> Text:
         """What should be said, with the token that ends it."""
@@ -104,7 +104,8 @@ class Prompter:
         return [*body[:first], *start, *body[first:], *close]
 
 
-def _hint(hints: Tokenizer, texts: Sequence[str], longest: int | None) -> Text:
+def hint(hints: Tokenizer, texts: Sequence[str], *, longest: int | None = None) -> Text:
+    """What Q-Formers are told; of what is longer than `longest`, the last words."""
     room = 0 if longest is None else longest - 2
     return padded([[hints.start, *ids[-room:], hints.end] for ids in hints.ids(texts)], hints.pad)
 

@@ -78,6 +78,9 @@ class QFormerConnector(nn.Module):
         normal(self.project, std=0.02)
 
     def forward(self, states: Float[Tensor, "b p c"], hint: Text | None) -> Float[Tensor, "b q d"]:
+        return self.project(self.look(states, hint))
+
+    def look(self, states: Float[Tensor, "b p c"], hint: Text | None) -> Float[Tensor, "b q d"]:
+        """What the queries find, before it is put into the language model's words."""
         memory = self.qformer.recall(self.norm(states))
-        looked = self.qformer.look(memory).states if hint is None else self.qformer.together(memory, hint)
-        return self.project(looked)
+        return self.qformer.look(memory).states if hint is None else self.qformer.together(memory, hint)

@@ -35,6 +35,13 @@ class Fuses(Sees, Protocol):
     def fuse(self, seen: Float[Tensor, "b p c"], text: Text) -> Float[Tensor, "b n d"]: ...
 
 
+@runtime_checkable
+class Looks(Sees, Protocol):
+    """Has queries that look at pictures with no text beside them, or may have (None)."""
+
+    def look(self, seen: Float[Tensor, "b p c"]) -> Float[Tensor, "b q d"] | None: ...
+
+
 NEEDS: Mapping[str, tuple[type, ...]] = {  # any one of these will do
     "caption": (Speaks, Instructs),
     "match": (Compares, Matches),

@@ -69,14 +69,12 @@ def config_of(name: str) -> Config:
     return presets[name]()
 
 
-def able(verb: str) -> list[str]:
-    """The models, as `system/preset`, that have the tensors for a verb."""
-    return [
-        f"{name}/{preset}"
+def able(verb: str) -> dict[str, list[str]]:
+    """The presets that have the tensors for a verb, by system."""
+    return {
+        name: [preset for preset in info.presets if verb in info.abilities_of(preset)]
         for name, info in catalogue().items()
-        for preset in info.presets
-        if verb in info.abilities_of(preset)
-    ]
+    }
 
 
 @cache

@@ -15,7 +15,7 @@ from chiasm.core.types import Frames, Text, Waves
 from chiasm.data.clips import apart, together
 from chiasm.data.images import ImageProcessor
 from chiasm.data.perceive import wanted
-from chiasm.data.prompts import Prompter
+from chiasm.data.prompts import Prompter, hint
 from chiasm.data.text import Tokenizer
 
 
@@ -101,6 +101,11 @@ class Reader:
                 f"a text has {length} tokens, but the model reads at most {self.longest}: shorten it, or have texts "
                 f"cut off (model.truncate = True, --truncate): {texts[place][:40]!r}..."
             )
+        return text[: len(texts)].to(self.weight.device)
+
+    def hint(self, module: Instructs, texts: Sequence[str]) -> Text:
+        """What Q-Formers are told, in their own words."""
+        text = hint(self.hinting, [*texts] or [""], longest=module.wording.longest if self.truncate else None)
         return text[: len(texts)].to(self.weight.device)
 
     def opening(self, prompts: Sequence[str], new: int) -> Text:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Instructs, Judges, Matches, Picture, Speaks
+from chiasm.core.ability import Answers, EmbedsImages, EmbedsText, Instructs, Judges, Matches, Picture, Sees, Speaks
 from chiasm.core.errors import AbilityError, check_whole
 from chiasm.core.results import Answer, Caption, Match, Ranking
 from chiasm.core.system import Config
@@ -33,6 +33,8 @@ from chiasm.predictor.telling import begun, conversation, heard
 from chiasm.predictor.words import usual_hints, usual_tokenizer
 from chiasm.weights.folder import ModelCard
 from chiasm.weights.state import moved
+
+FEW = 6  # presets that a sentence may name
 
 
 class Predictor:
@@ -149,7 +151,7 @@ class Predictor:
         """
         module = self.module
         if not isinstance(module, (Speaks, Instructs)):
-            raise self._unable("caption")
+            raise self.unable("caption")
         how = chosen(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
         check_returns(how, num_return_sequences)
         limits = Limits(max_new_tokens, min_new_tokens, repetition_penalty)
@@ -187,7 +189,7 @@ class Predictor:
         """
         module = self.module
         if not isinstance(module, (Answers, Judges, Instructs)):
-            raise self._unable("answer")
+            raise self.unable("answer")
         free = Free(chosen(strategy, Greedy(), Beam(num_beams, length_penalty)), Limits(max_new_tokens))
         pictures, words = inputs.pictures(images), inputs.texts(questions, what="questions")
         how = free if candidates is None else Among.of(candidates, k)
@@ -217,7 +219,7 @@ class Predictor:
         """
         module = self.module
         if not isinstance(module, Instructs):
-            raise self._unable("chat")
+            raise self.unable("chat")
         how = chosen(strategy, Greedy(), Beam(num_beams, length_penalty), Nucleus(top_p))
         limits = Limits(max_new_tokens, 0, repetition_penalty)
         pieces, shown, asked = conversation(messages, module)
@@ -235,7 +237,7 @@ class Predictor:
         """
         module = self.module
         if not isinstance(module, (Compares, Matches)):
-            raise self._unable("match")
+            raise self.unable("match")
         pictures, words = inputs.pictures(images), inputs.texts(texts)
         frames = together(pictures.items)
         pairs = inputs.pairs(len(pictures), len(words))
@@ -274,7 +276,7 @@ class Predictor:
             elif texts is not None and isinstance(module, EmbedsText):
                 vectors = self._reader.embed_texts(module, inputs.texts(texts).items, batch_size)
             else:
-                raise self._unable("embed")
+                raise self.unable("embed")
         return _own(vectors)
 
     def classify(
@@ -299,7 +301,7 @@ class Predictor:
         """`classify` for pictures that come a few at a time: the texts are embedded once."""
         module, names = self.module, inputs.texts(labels, what="labels").items
         if not isinstance(module, Compares):
-            raise self._unable("classify")
+            raise self.unable("classify")
         if not names:
             raise ValueError("there are no labels to choose from")
         forms = inputs.filled("{}" if templates is None else templates, names)
@@ -325,7 +327,7 @@ class Predictor:
         """
         module = self.module
         if not isinstance(module, Compares):
-            raise self._unable("rerank")
+            raise self.unable("rerank")
         check_whole("k", k, least=1)
         items = (
             inputs.pictures(candidates).items
@@ -344,22 +346,32 @@ class Predictor:
     ) -> Mapping[str, Tensor]:
         """States before any head: `images` of every patch, `texts` of every word, `mask` True on words.
 
-        With both sides given they are pairs as in `match`, and `fusion` holds the states of every
-        pair's words after they have read the picture.
+        With both sides given they are pairs as in `match`, and `fusion` holds the states of what has met: every
+        pair's words after they have read the picture, or where a Q-Former reads (BLIP-2's aligner, InstructBLIP)
+        its queries beside the text, `[n, queries, d]`. `queries`, of the same shape, are those that a Q-Former
+        has for pictures alone (BLIP-2); InstructBLIP's only looks beside an instruction, which may be "".
         """
         if images is None and texts is None:
             raise ValueError("features takes images, texts, or both")
+        if not isinstance(self.module, Sees):
+            raise self.unable("features", "find features")
         seen = None if images is None else inputs.pictures(images).items
         words = None if texts is None else inputs.texts(texts).items
         with torch.inference_mode():
             found = states(self._reader, seen, words, batch=batch_size)
         if found is None:
-            raise self._unable("embed", "read texts by themselves")
+            raise self.unable("embed", "find features of texts by themselves")
         return {name: _own(tensor) for name, tensor in found.items()}
 
-    def _unable(self, verb: str, deed: str = "") -> AbilityError:
-        others = ", ".join(able(verb))
-        return AbilityError(f"{self.system}/{self.preset} has no weights to {deed or verb} with; these have: {others}")
+    def unable(self, verb: str, deed: str = "") -> AbilityError:
+        """What to raise where a verb is not among the abilities: it names the systems that have it."""
+        others = {system: presets for system, presets in able(verb).items() if presets}
+        own = others.pop(self.system, ())
+        named = [f"{self.system}/{preset}" for preset in own] if len(own) <= FEW else [self.system]
+        return AbilityError(
+            f"{self.system}/{self.preset} has no weights to {deed or verb} with; these have: "
+            f"{', '.join([*named, *others])} (chiasm systems tells which of their presets)"
+        )
 
 
 def _own(values: Tensor) -> Tensor:
