@@ -1,5 +1,7 @@
 """A recipe's options are the command's; the same command again has nothing left to do."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,16 @@ def test_help_shows_the_recipes_options(call: Call, recipe: Path) -> None:
     assert "A few steps on made pictures." in said.out
     assert "--steps INT" in said.out
     assert "--out FOLDER" in said.out
+
+
+def test_help_comes_before_any_recipe(call: Call) -> None:
+    for words in (["--help"], ["-h"]):
+        said = call("train", *words)
+        assert (said.code, said.err) == (0, "")
+        assert "RECIPE.py" in said.out
+        assert "--out FOLDER" in said.out
+    light = "import sys; from chiasm.cli.main import main; main(['train', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", light], check=False, capture_output=True).returncode == 0
 
 
 def test_wrong_recipes(call: Call, recipe: Path) -> None:

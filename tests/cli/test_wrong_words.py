@@ -14,7 +14,6 @@ from chiasm.cli.commands import COMMANDS
 
 from .conftest import Call
 
-PICTURES, MODEL = "pictures", "MODEL"
 # words of the command -> exit code and what the sentence must hold
 LINES: dict[str, tuple[int, str]] = {
     # numbers
@@ -22,16 +21,21 @@ LINES: dict[str, tuple[int, str]] = {
     "caption MODEL pictures/a.png --batch-size -3": (2, "batch_size is -3"),
     "caption MODEL pictures/a.png --seed 1.5": (2, "--seed takes a whole number, and '1.5' is none"),
     "caption MODEL pictures/a.png --top-p much": (2, "--top-p takes a number, and 'much' is none"),
-    "caption MODEL pictures/a.png --top-p nan --strategy nucleus": (1, "top_p is nan"),
-    "caption MODEL pictures/a.png --top-p 0 --strategy nucleus": (1, "top_p is 0.0"),
-    "caption MODEL pictures/a.png --num-beams 0 --strategy beam": (1, "beams is 0"),
-    "caption MODEL pictures/a.png --repetition-penalty nan": (1, "repetition_penalty is nan"),
-    "caption MODEL pictures/a.png --repetition-penalty inf": (1, "repetition_penalty is inf"),
-    "caption MODEL pictures/a.png --repetition-penalty -1": (1, "repetition_penalty is -1.0"),
-    "caption MODEL pictures/a.png --length-penalty nan --strategy beam": (1, "length_penalty is nan"),
-    "caption MODEL pictures/a.png --max-new-tokens -1": (1, "max_new_tokens is -1"),
+    "caption MODEL pictures/a.png --top-p nan --strategy nucleus": (2, "top_p is nan"),
+    "caption MODEL pictures/a.png --top-p 0 --strategy nucleus": (2, "top_p is 0.0"),
+    "caption MODEL pictures/a.png --num-beams 0 --strategy beam": (2, "beams is 0"),
+    "caption MODEL pictures/a.png --repetition-penalty nan": (2, "repetition_penalty is nan"),
+    "caption MODEL pictures/a.png --repetition-penalty inf": (2, "repetition_penalty is inf"),
+    "caption MODEL pictures/a.png --repetition-penalty -1": (2, "repetition_penalty is -1.0"),
+    "caption MODEL pictures/a.png --length-penalty nan --strategy beam": (2, "length_penalty is nan"),
+    "caption MODEL pictures/a.png --max-new-tokens -1": (2, "max_new_tokens is -1"),
     "caption MODEL pictures/a.png --max-new-tokens 999": (1, "999 new tokens"),
-    "caption MODEL pictures/a.png --min-new-tokens 30": (1, "min_new_tokens is 30 and max_new_tokens is 20"),
+    "caption MODEL pictures/a.png --min-new-tokens 30": (2, "min_new_tokens is 30 and max_new_tokens is 20"),
+    "caption nowhere pictures --num-beams 0": (2, "num_beams is 0, and at least 1 is needed"),
+    "caption nowhere pictures --num-return-sequences 2": (2, "greedy decoding has one text a picture, not 2"),
+    "caption MODEL pictures --max-new-tokens 999": (1, "999 new tokens"),
+    "answer nowhere pictures a --max-new-tokens -1": (2, "max_new_tokens is -1"),
+    "answer nowhere pictures a --num-beams 0": (2, "num_beams is 0"),
     "classify MODEL pictures/a.png x --top -1": (2, "--top is -1"),
     "classify MODEL pictures/a.png x --top few": (2, "--top takes a whole number, and 'few' is none"),
     "capfilt pictures out --model MODEL --workers 0": (2, "workers is 0"),
@@ -57,6 +61,13 @@ LINES: dict[str, tuple[int, str]] = {
     "capfilt world:single?cuont=8 out --model MODEL": (1, "did you mean 'count'?"),
     "demo --world singel": (1, "did you mean 'single'?"),
     "demo --pictures mad": (1, "neither 'made' nor 'emoji' nor a folder"),
+    # abilities
+    "caption ASKED pictures": (1, "blip/tiny-vqa has no weights to caption with; these have: blip/tiny"),
+    "match ASKED pictures a": (1, "no weights to match with"),
+    "classify ASKED pictures a": (1, "no weights to classify with"),
+    "embed ASKED pictures": (1, "no weights to embed with"),
+    "embed ASKED --texts a": (1, "no weights to embed with"),
+    "answer MODEL pictures a --out out.csv": (1, "no weights to answer with"),
     # places
     "caption nowhere pictures/a.png": (1, "there is no folder 'nowhere'"),
     "caption blip/tiny pictures/a.png": (1, "chiasm.create('blip/tiny')"),
@@ -113,10 +124,11 @@ def everything(place: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_mistake_is_one_sentence(line: str, call: Call, folder: Path, desk: Path) -> None:
+def test_a_mistake_is_one_sentence(line: str, call: Call, folder: Path, asked: Path, desk: Path) -> None:
     code, told = LINES[line]
+    models = {"MODEL": folder, "ASKED": asked}
     before = everything(desk)
-    said = call(*(folder if word == MODEL else word for word in line.split()))
+    said = call(*(models.get(word, word) for word in line.split()))
     assert (said.code, said.out) == (code, "")
     assert said.err.startswith("chiasm: ")
     assert len(said.err.splitlines()) == 1

@@ -65,6 +65,10 @@ def test_features_are_those_of_queries(blip2: Predictor, pictures: Pictures, wor
     with torch.no_grad():
         logits = blip2.module.retriever.match_head(found["fusion"]).mean(dim=1)
     torch.testing.assert_close(logits, blip2.match(pictures, words).itm_logits, **TIGHT)
+    assert blip2.features(images=pictures).keys() == {"images", "queries"}
+    with torch.no_grad():
+        heads = torch.nn.functional.normalize(blip2.module.retriever.image_head(found["queries"]), dim=-1)
+    torch.testing.assert_close(heads, blip2.embed(images=pictures), **TIGHT)
     assert {len(states) for states in blip2.features(images=[], texts=[]).values()} == {0}
     assert blip2.embed(images=[]).shape == (0, 8, 64)
     assert blip2.match([], []).itm_logits.shape == (0, 2)

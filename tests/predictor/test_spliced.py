@@ -19,6 +19,7 @@ from transformers import (
 )
 
 import chiasm
+from chiasm import AbilityError, Clip
 from chiasm.cli.main import main
 from chiasm.data.text import Tokenizer
 from chiasm.predictor.verbs import Predictor
@@ -141,6 +142,39 @@ def test_captions_are_those_of_transformers(pair: Pair, pictures: list[Any]) -> 
         ]
         assert [one.text for one in said] == theirs
         assert len({*theirs}) > 1
+
+
+@torch.no_grad()
+def test_features_are_what_the_queries_found(tmp_path: Path, pictures: list[Any]) -> None:
+    theirs = made("blip2-opt")
+    theirs.save_pretrained(tmp_path)
+    ours = chiasm.load(tmp_path, device="cpu")
+    found = ours.features(images=pictures, batch_size=2)
+    tower = theirs.vision_model(ours.processor(pictures)).last_hidden_state
+    queries = theirs.query_tokens.expand(3, -1, -1)
+    expected = theirs.qformer(query_embeds=queries, encoder_hidden_states=tower).last_hidden_state
+    assert found.keys() == {"images", "queries"}
+    torch.testing.assert_close(found["queries"], expected, rtol=0.0, atol=1e-5)
+    frames = ours.features(images=Clip(pictures, count=3))["queries"]
+    torch.testing.assert_close(frames, expected.flatten(0, 1)[None], rtol=0.0, atol=1e-5)
+    with pytest.raises(AbilityError, match="features of texts"):
+        ours.features(images=pictures[0], texts="a")
+
+
+@torch.no_grad()
+def test_features_of_an_instruction_are_what_it_made_the_queries_find(pair: Pair, pictures: list[Any]) -> None:
+    if pair.ours.system == "blip2":
+        pytest.skip("reads no instruction")
+    found = pair.ours.features(images=pictures, texts=PROMPTS, batch_size=2)
+    assert found.keys() == {"images", "fusion"}
+    assert pair.ours.features(images=pictures).keys() == {"images"}
+    for fusion, prompt, picture in zip(found["fusion"], PROMPTS, pictures, strict=True):
+        _, given = pair._given(prompt, picture)
+        seen = pair.theirs.get_image_features(given["pixel_values"], given["qformer_input_ids"])
+        torch.testing.assert_close(fusion, seen.qformer_outputs[0][0, :QUERIES], rtol=0.0, atol=1e-5)
+    film = pair.ours.features(images=Clip(pictures, count=3), texts=PROMPTS[0])["fusion"]
+    each = pair.ours.features(images=pictures, texts=PROMPTS[0])["fusion"]
+    torch.testing.assert_close(film, each.flatten(0, 1)[None], rtol=0.0, atol=1e-5)
 
 
 def test_answers_and_talks_are_in_the_words_of_the_family(pair: Pair, pictures: list[Any]) -> None:

@@ -53,10 +53,10 @@ class Printed:
 
     def __init__(self, form: Form) -> None:
         self.form, self.position = form, Position()
-        self._put(form.opening())
 
     def add(self, rows: Sequence[Row], *, pictures: int, broken: int) -> None:
-        self._put(self.form.encode(rows))
+        opening = b"" if self.position.done else self.form.opening()  # with the first rows, not before there are some
+        self._put(opening + self.form.encode(rows))
         self.position = self.position.after(pictures=pictures, broken=broken)
 
     def _put(self, data: bytes) -> None:
@@ -78,10 +78,10 @@ def ask_all(pictures: Pictures, model: Predictor, verb: Verb, asked: Any) -> Non
     ):
         before, began = sheet.position.done, time.monotonic()
         for seen in batches(pictures, model.processor, batch=size, start=before):
-            broken = [one for one in seen if one.square is None]
+            broken, rows = [one for one in seen if one.square is None], _rows(seen, verb)
             for one in broken:
                 print(one_line(f"skipped {one.name}: {one.error}"), file=sys.stderr)
-            sheet.add(_rows(seen, verb), pictures=len(seen), broken=len(broken))
+            sheet.add(rows, pictures=len(seen), broken=len(broken))
             done = sheet.position.done
             pace = (done - before) / max(1e-6, time.monotonic() - began)
             tell("pictures", done, total, f"{pace:.1f} a second, {sheet.position.broken} broken")

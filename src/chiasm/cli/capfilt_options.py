@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from chiasm.cli.options import Flag, Strategy, check_positive
+from chiasm.cli.options import Flag, Strategy
+from chiasm.core.errors import check_whole
 
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 
@@ -35,9 +36,9 @@ class How:
     """Threads of each worker."""
 
     def __post_init__(self) -> None:
-        check_positive("max_new_tokens", self.max_new_tokens)
-        check_positive("batch", self.batch)
-        check_positive("threads", self.threads)
+        check_whole("max_new_tokens", self.max_new_tokens, least=1)
+        check_whole("batch", self.batch, least=1)
+        check_whole("threads", self.threads, least=1)
 
 
 MadeHow = Annotated[How, arg(name="")]
@@ -87,7 +88,7 @@ class CapFilt:
 
     def __post_init__(self) -> None:
         _check_probability("threshold", self.threshold)
-        check_positive("workers", self.workers)
+        check_whole("workers", self.workers, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ class Plan:
     """Pairs a shard."""
 
     def __post_init__(self) -> None:
-        check_positive("shard_size", self.shard_size)
+        check_whole("shard_size", self.shard_size, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +129,8 @@ class Run:
     how: MadeHow = field(default_factory=How)
 
     def __post_init__(self) -> None:
-        check_positive("workers", self.workers)
-        check_positive("attempts", self.attempts)
+        check_whole("workers", self.workers, least=1)
+        check_whole("attempts", self.attempts, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,15 @@ from chiasm.core.errors import unknown
 
 @dataclass(frozen=True)
 class Command:
-    """`options` and `work` are `module:name`; a command without options reads its words itself."""
+    """`options` and `work` are `module:name`; a command without options reads its words itself.
+
+    `about` are the options that its help tells of then.
+    """
 
     summary: str
     work: str
     options: str = ""
+    about: str = ""
     again: str = "nothing was changed"  # how to go on after Ctrl-C
 
 
@@ -37,7 +41,9 @@ COMMANDS: Mapping[str, Command] = {
     "embed": Command(
         "turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed", WRITTEN
     ),
-    "train": Command("train what a recipe says", "chiasm.cli.train:train", again=CONTINUE),
+    "train": Command(
+        "train what a recipe says", "chiasm.cli.train:train", about="chiasm.cli.options:Train", again=CONTINUE
+    ),
     "convert": Command("write a model as others read it", "chiasm.cli.convert:convert", "chiasm.cli.options:Convert"),
     "data inspect": Command(
         "look at pairs before training on them", "chiasm.cli.data:inspect", "chiasm.cli.options:Inspect"

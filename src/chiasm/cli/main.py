@@ -63,10 +63,12 @@ def _do(words: list[str]) -> None:
     else:
         name, rest = find(words)
         command = COMMANDS[name]
+        parse = resolve("chiasm.cli.parse:parse")
         if command.options:
-            parse = resolve("chiasm.cli.parse:parse")
             given = parse(resolve(command.options), rest, prog=f"chiasm {name}")
             resolve(command.work)(given)
+        elif rest[:1] and rest[0] in HELP:
+            parse(resolve(command.about), ["--help"], prog=f"chiasm {name}")
         else:
             resolve(command.work)(rest)
 

@@ -6,10 +6,15 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from chiasm.core.errors import check_whole
+from chiasm.decoding.strategies import Beam, Greedy, Limits, Nucleus, check_returns, chosen
+
 Strategy = Literal["greedy", "beam", "nucleus"]
 Model = Annotated[Positional[str], arg(metavar="MODEL")]
 Pictures = Annotated[Positional[str], arg(metavar="PICTURES")]
 Base = Annotated[str | None, arg(metavar="MODEL")]
+Words = Annotated[str | None, arg(metavar="FILE")]
+Revision = Annotated[str | None, arg(metavar="NAME")]
 Flag = FlagCreatePairsOff[bool]
 
 
@@ -19,6 +24,16 @@ class Machine:
 
     base: Base = None
     """Of a MODEL that holds only what was trained, the rest: a folder or file of the whole, or its name on the hub."""
+    tokenizer: Words = None
+    """A tokenizer.json or vocab.txt, or a name on the hub, where MODEL brings none."""
+    revision: Revision = None
+    """For the hub: a branch, tag or commit."""
+    offline: Flag = False
+    """Take only what was fetched from the hub before."""
+    preprocess: Literal["fast", "exact"] = "fast"
+    """exact resizes pictures by Pillow, to the last bit and slower."""
+    itm_token: Literal["enc", "cls"] = "enc"
+    """What opens a text that is read beside a picture: enc as BLIP was trained, cls as transformers leaves it."""
     device: Annotated[str | None, arg(metavar="NAME")] = None
     """cpu, cuda, cuda:1, ...; left out: the GPU where there is one."""
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, arg(metavar="NAME")] = None
@@ -29,7 +44,7 @@ class Machine:
     """Cut off texts that are longer than the model, which else are an error."""
 
     def __post_init__(self) -> None:
-        check_positive("batch_size", self.batch_size)
+        check_whole("batch_size", self.batch_size, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +66,7 @@ class Caption:
     """Say what is on pictures."""
 
     model: Model
-    """A model folder, or a folder that a training run made."""
+    """A folder or file of a model, a folder that a training run made, or a name on the hub."""
     pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURES ...")]
     """Pictures and folders of them, or one source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     prompt: str = ""
@@ -77,13 +92,18 @@ class Caption:
     written: Written = field(default_factory=Output)
     computed: Computed = field(default_factory=Machine)
 
+    def __post_init__(self) -> None:
+        known = Greedy(), Beam(self.num_beams, self.length_penalty), Nucleus(self.top_p)
+        check_returns(chosen(self.strategy, *known), self.num_return_sequences)
+        Limits(self.max_new_tokens, self.min_new_tokens, self.repetition_penalty)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """Answer questions about pictures: each question about each picture."""
 
     model: Model
-    """A model folder, or a folder that a training run made."""
+    """A folder or file of a model, a folder that a training run made, or a name on the hub."""
     pictures: Pictures
     """A picture, a folder of them, or a source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     questions: Annotated[Positional[tuple[str, ...]], arg(metavar="QUESTION ...")]
@@ -101,13 +121,17 @@ class Answer:
     written: Written = field(default_factory=Output)
     computed: Computed = field(default_factory=Machine)
 
+    def __post_init__(self) -> None:
+        Beam(self.num_beams)
+        Limits(self.max_new_tokens)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
     """Tell how well texts fit pictures: each text with each picture."""
 
     model: Model
-    """A model folder, or a folder that a training run made."""
+    """A folder or file of a model, a folder that a training run made, or a name on the hub."""
     pictures: Pictures
     """A picture, a folder of them, or a source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     texts: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT ...")]
@@ -121,7 +145,7 @@ class Classify:
     """Choose among labels: how probable each is, best first."""
 
     model: Model
-    """A model folder, or a folder that a training run made."""
+    """A folder or file of a model, a folder that a training run made, or a name on the hub."""
     pictures: Pictures
     """A picture, a folder of them, or a source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     labels: Annotated[Positional[tuple[str, ...]], arg(metavar="LABEL ...")]
@@ -139,7 +163,7 @@ class Embed:
     """Turn pictures, or texts, into unit vectors; the nearer two of them are, the larger their dot product."""
 
     model: Model
-    """A model folder, or a folder that a training run made."""
+    """A folder or file of a model, a folder that a training run made, or a name on the hub."""
     pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="PICTURES ...")] = ()
     """Pictures and folders of them, or one source of pairs: a .parquet, .tar, .jsonl or .csv file, a URL, ..."""
     texts: Annotated[tuple[str, ...], arg(metavar="TEXT ...")] = ()
@@ -179,6 +203,18 @@ class Launch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train what a recipe says; the same command again goes on where it stopped.
+
+    chiasm train RECIPE.py --help tells the options of that recipe too.
+    """
+
+    recipe: Annotated[Positional[Path], arg(metavar="RECIPE.py")]
+    """A Python file with a dataclass Options and a function runs(options); some are in recipes/ of the source tree."""
+    launch: Annotated[Launch, arg(name="")] = field(default_factory=Launch)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Convert:
     """Write a model as others read it: theirs to ours, ours to theirs."""
 
@@ -193,9 +229,9 @@ class Convert:
     graphs for other runtimes, and needs chiasm[onnx]."""
     dtype: Annotated[Literal["float32", "bfloat16", "float16"] | None, arg(metavar="NAME")] = None
     """float32, bfloat16 or float16; left out: that of the source."""
-    tokenizer: Annotated[Path | None, arg(metavar="FILE")] = None
-    """A tokenizer.json or vocab.txt to put beside the weights, where the source brings none."""
-    revision: Annotated[str | None, arg(metavar="NAME")] = None
+    tokenizer: Words = None
+    """A tokenizer.json or vocab.txt, or a name on the hub, to put beside the weights where the source brings none."""
+    revision: Revision = None
     """For the hub: a branch, tag or commit."""
     overwrite: Flag = False
     """Replace the folder if it exists."""
@@ -214,9 +250,3 @@ class Systems:
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
     """Look for what is missing or broken in this installation."""
-
-
-def check_positive(name: str, value: int) -> None:
-    """Raise a sentence where a count is none."""
-    if value < 1:
-        raise ValueError(f"{name} is {value}, and at least 1 is needed")

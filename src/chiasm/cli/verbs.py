@@ -22,7 +22,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 def caption(asked: options.Caption) -> None:
     """A row a picture, or as many as were asked for."""
-    pictures, model = find(asked.pictures), _model(asked.model, asked.computed)
+    pictures, model = find(asked.pictures), _model("caption", asked.model, asked.computed)
 
     def ask(seen: Sequence[Seen]) -> list[list[Row]]:
         said = model.caption(
@@ -49,7 +49,7 @@ def answer(asked: options.Answer) -> None:
     """One row for each picture and question."""
     if not asked.questions:
         raise UsageError("no question was given; chiasm answer MODEL PICTURES QUESTION ...")
-    pictures, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    pictures, model = find([asked.pictures]), _model("answer", asked.model, asked.computed)
 
     def answers(one: Seen) -> list[Row]:
         said = model.answer(
@@ -73,7 +73,7 @@ def match(asked: options.Match) -> None:
     """One row for each picture and text."""
     if not asked.texts:
         raise UsageError("no text to match with was given; chiasm match MODEL PICTURES TEXT ...")
-    pictures, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    pictures, model = find([asked.pictures]), _model("match", asked.model, asked.computed)
 
     def fits(one: Seen) -> list[Row]:
         fit = model.match(one.square, asked.texts, batch_size=asked.computed.batch_size)
@@ -96,7 +96,7 @@ def classify(asked: options.Classify) -> None:
         raise UsageError("no label to choose from was given; chiasm classify MODEL PICTURES LABEL ...")
     if asked.top is not None and asked.top < 1:
         raise UsageError(f"--top is {asked.top}, and at least 1 label must be shown")
-    pictures, model = find([asked.pictures]), _model(asked.model, asked.computed)
+    pictures, model = find([asked.pictures]), _model("classify", asked.model, asked.computed)
     classify = model.classifier(asked.labels, asked.template, batch_size=asked.computed.batch_size)
 
     def ask(seen: Sequence[Seen]) -> list[list[Row]]:
@@ -118,7 +118,7 @@ def embed(asked: options.Embed) -> None:
     """One row for each picture or text."""
     if bool(asked.pictures) == bool(asked.texts):
         raise UsageError("give pictures or --texts: one of the two; chiasm embed MODEL PICTURES ...")
-    pictures, model = find(asked.pictures) if asked.pictures else None, _model(asked.model, asked.computed)
+    pictures, model = find(asked.pictures) if asked.pictures else None, _model("embed", asked.model, asked.computed)
     if pictures is None:
         vectors = model.embed(texts=asked.texts, batch_size=asked.computed.batch_size)
         table = pa.schema([("text", pa.string()), ("vector", _cell(vectors))])
@@ -144,8 +144,21 @@ def _numbers(vector: Sequence[Any]) -> list[float]:
     return [number for one in vector for number in (_numbers(one) if isinstance(one, list) else [one])]
 
 
-def _model(source: str, computed: options.Machine) -> Predictor:
+def _model(verb: str, source: str, computed: options.Machine) -> Predictor:
+    """The model, if it has the verb: what cannot be is told before any picture is opened."""
     dtype = None if computed.dtype is None else DTYPES[computed.dtype]
-    model = load(source, device=computed.device, dtype=dtype, base=computed.base)
+    model = load(
+        source,
+        device=computed.device,
+        dtype=dtype,
+        preprocess=computed.preprocess,
+        tokenizer=computed.tokenizer,
+        revision=computed.revision,
+        offline=computed.offline,
+        itm_token=computed.itm_token,
+        base=computed.base,
+    )
+    if verb not in model.abilities:
+        raise model.unable(verb)
     model.truncate = computed.truncate
     return model

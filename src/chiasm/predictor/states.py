@@ -59,11 +59,11 @@ def _fused(module: Fuses, seen: Float[Tensor, "b p c"], text: Text, frames: int)
     return _in_a_row(module.fuse(_apart(seen, frames), text[rows]), frames)
 
 
-def _apart(seen: Float[Tensor, "b p c"], frames: int) -> Float[Tensor, "n p c"]:
+def _apart(seen: Float[Tensor, "b p c"], frames: int) -> Float[Tensor, "n f c"]:
     """Every frame by itself."""
     return seen.unflatten(1, (frames, -1)).flatten(0, 1) if frames > 1 else seen
 
 
-def _in_a_row(states: Float[Tensor, "n q d"], frames: int) -> Float[Tensor, "b q d"]:
+def _in_a_row(states: Float[Tensor, "n f d"], frames: int) -> Float[Tensor, "b q d"]:
     """Those of a clip's frames one after the other."""
     return states.unflatten(0, (-1, frames)).flatten(1, 2) if frames > 1 else states
