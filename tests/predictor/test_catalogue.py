@@ -18,6 +18,26 @@ def test_blip_is_listed() -> None:
     assert all(info.weights for info in catalogue().values())
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "BLIP/tiny",
+            "did you mean 'blip/tiny'? There are: albef/tiny, blip/tiny, blip2/tiny, clip/tiny, ",
+        ),
+        ("blip2/Tiny-T5", "did you mean 'blip2/tiny-t5'? There are: blip2/aligner, "),
+        ("clip", "There are: clip/tiny, clip/vit-b-16, "),
+        ("clip/nope", "There are: clip/tiny, clip/vit-b-16, "),
+        ("nope/nope", "There are: albef, blip, blip2, clip, "),
+    ],
+)
+def test_what_there_is_not_names_what_is_near(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match="unknown model") as error:
+        config_of(name)
+    assert told in str(error.value)
+    assert len(str(error.value)) < 450
+
+
 def test_parameters_are_those_of_the_paper() -> None:
     assert round(catalogue()["blip"].parameters("base") / 1e6) == 252
 
@@ -35,5 +55,5 @@ def test_what_a_preset_can_is_what_its_model_can() -> None:
         model = create(f"blip/{preset}", device="cpu")
         assert info.abilities_of(preset) == model.abilities
         for verb in info.abilities:
-            assert (f"blip/{preset}" in able(verb)) == (verb in model.abilities)
+            assert (preset in able(verb)["blip"]) == (verb in model.abilities)
     assert info.abilities_of("large-caption") == info.abilities_of("tiny-caption")

@@ -43,6 +43,15 @@ def test_turns_places_and_what_was_asked_last(listener: Any) -> None:
     assert asked == "so?"
 
 
+@pytest.mark.parametrize("content", ["be kind", [text("be kind")]])
+def test_what_the_system_says_stands_before_the_first_turn(listener: Any, content: Any) -> None:
+    messages = [{"role": "system", "content": content}, user(text("hi"))]
+    assert conversation(messages, listener)[0] == ["be kind", "USER:", "<hi>", "BOT:"]
+    unmarked: Any = chiasm.create("blip2/tiny").module
+    with pytest.raises(ValueError, match="message 0 is the system's, which may only be the first, and of a model that"):
+        conversation(messages, unmarked)
+
+
 @pytest.mark.parametrize(
     ("messages", "told"),
     [
@@ -51,7 +60,8 @@ def test_turns_places_and_what_was_asked_last(listener: Any) -> None:
         ([{"role": "assistant", "content": "a star"}], "of which the last is the user's"),
         ([{"role": "user"}], "message 0 has no role of user or assistant with a content"),
         ([{"role": "user", "content": None}], "message 0 has no role"),
-        ([{"role": "system", "content": "be kind"}, user(text("hi"))], "message 0 has no role"),
+        ([user(text("hi")), {"role": "system", "content": "be kind"}, user(text("hi"))], "message 1 is the system's"),
+        ([{"role": "system", "content": None}, user(text("hi"))], "message 0 has no role of user or assistant"),
         ([user("hi")], "message 0 has a part of another kind than text, image, audio"),
         ([user({"type": "video", "video": "a.gif"})], "of another kind than text, image, audio"),
         ([user({"type": "image", "path": "a.png"})], "of another kind than text, image, audio"),

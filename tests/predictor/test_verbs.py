@@ -251,6 +251,13 @@ def test_long_and_strange_texts_are_read(model: Predictor, pictures: Pictures, m
     assert model.match(pictures[0], odd).itm_prob is not None
 
 
+def test_a_model_shows_itself_in_a_line(model: Predictor) -> None:
+    assert repr(model) == (
+        "<chiasm.Predictor blip/tiny in torch.float32 on cpu: caption, match, embed, classify, rerank, features>"
+    )
+    assert "nothing that a verb asks for" in repr(chiasm.create("blip2/tiny-lm", device="cpu"))
+
+
 def test_what_a_model_cannot_is_said(pictures: Pictures) -> None:
     captioner = chiasm.create("blip/tiny-caption", device="cpu")
     retriever = chiasm.create("blip/tiny-retrieve", device="cpu")

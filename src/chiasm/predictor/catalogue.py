@@ -63,10 +63,14 @@ def catalogue() -> Mapping[str, SystemInfo]:
 
 def config_of(name: str) -> Config:
     """The config of `system/preset`."""
-    presets = {f"{of}/{preset}": build for of, system in systems().items() for preset, build in system.presets.items()}
-    if name not in presets:
-        raise unknown("model", name, presets)
-    return presets[name]()
+    of, _, preset = name.partition("/")
+    known = systems()
+    if of not in known:
+        alike = [f"{system}/{preset or of}" for system, info in known.items() if (preset or of) in info.presets]
+        raise unknown("model", name, alike or known)
+    if preset not in known[of].presets:
+        raise unknown("model", name, [f"{of}/{one}" for one in known[of].presets])
+    return known[of].presets[preset]()
 
 
 def able(verb: str) -> dict[str, list[str]]:

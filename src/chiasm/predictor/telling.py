@@ -17,6 +17,7 @@ from chiasm.data.prompts import Piece, Said, Shown
 from chiasm.predictor.reader import Reader
 
 PICTURES = "image"  # the sense that verbs about pictures ask
+NO_PLACE = "which may only be the first, and of a model that marks turns: say it in the user's first"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def conversation(messages: Any, module: Instructs) -> tuple[list[Piece], dict[st
     """The pieces of a prompt that goes on with a conversation, what is shown by sense, and what was asked last.
 
     A message has a `role`, user or assistant, and a `content`: a string, or a list of parts such as
-    `{"type": "text", "text": ...}` and `{"type": "image", "image": ...}`, one type for each sense.
+    `{"type": "text", "text": ...}` and `{"type": "image", "image": ...}`, one type for each sense. A first one of the
+    role system stands before the first turn, where a family marks turns.
     """
     pieces, shown, asked = list[Piece](), dict[str, list[Any]](), ""
     match messages:
@@ -76,6 +78,10 @@ def conversation(messages: Any, module: Instructs) -> tuple[list[Piece], dict[st
             )
     for number, message in enumerate(messages):
         match message:
+            case {"role": "system", "content": str(text) | [{"type": "text", "text": str(text)}]}:
+                if number or not module.wording.before:
+                    raise ValueError(f"message {number} is the system's, {NO_PLACE}")
+                pieces.append(text)
             case {"role": "assistant", "content": str(text)}:
                 pieces.append(Said(text))
             case {"role": "user", "content": str() | list() as content}:

@@ -61,6 +61,10 @@ class Predictor:
         told = partial(usual_hints, card, lambda: self.tokenizer) if hints is None else hints
         self._reader = Reader(module, self.processor, words, hints=told, longest=longest_text(card.config))
 
+    def __repr__(self) -> str:
+        verbs = ", ".join(self.abilities) or "nothing that a verb asks for"
+        return f"<chiasm.Predictor {self.system}/{self.preset} in {self.dtype} on {self.device}: {verbs}>"
+
     @property
     def system(self) -> str:
         return self.card.system
@@ -213,7 +217,8 @@ class Predictor:
         """What the model says next in a conversation: messages as in transformers, the user's last.
 
         `{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "what is this?"}]}`;
-        a content may be a string too, and a type is any of the model's senses: image, video, audio, points.
+        a content may be a string too, and a type is any of the model's senses: image, video, audio, points. A role
+        system may come first, of words alone, where the family marks turns (X-InstructBLIP); others have no place for it.
         `hint` is what Q-Formers are told to look for, where that is not what was asked last: with several things
         in one prompt, X-InstructBLIP asks them for a description of each.
         """

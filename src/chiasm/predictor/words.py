@@ -8,7 +8,7 @@ from chiasm.predictor.parts import hints_of, vocab_of
 from chiasm.weights.folder import ModelCard
 from chiasm.weights.hub import fetch_words
 
-HINT = "give it one as tokenizer=, the path of a tokenizer.json, a name on the hub or a Tokenizer"
+HINT = "give it one as tokenizer= (--tokenizer), the path of a tokenizer.json, a name on the hub or a Tokenizer"
 
 
 def usual_tokenizer(card: ModelCard, *, token: str | None = None, offline: bool = False) -> Tokenizer:
