@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -35,6 +36,27 @@ def test_one_picture_is_plain_text_or_json(call: Call, folder: Path, pictures: P
     logprob = pytest.approx(expected.logprob, abs=1e-3)
     assert row == {"picture": str(pictures / "a.png"), "caption": expected.text, "logprob": logprob}
     assert call("caption", folder, pictures / "a.png").err == ""
+
+
+def test_commands_take_what_load_takes(call: Call, folder: Path, pictures: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("tokenizer.json"))
+    picture, words = pictures / "a.png", folder / "tokenizer.json"
+    given = ["--tokenizer", words, "--itm-token", "cls", "--preprocess", "exact", "--revision", "main", "--offline"]
+    (row,) = lines(call("match", bare, picture, "a red circle", "--json", *given).out)
+    model = chiasm.load(folder, itm_token="cls", preprocess="exact")
+    fit = model.match(picture, "a red circle")
+    assert row["itm_prob"] == pytest.approx(fit.itm_prob.item())
+    assert row["itc_cosine"] == pytest.approx(fit.itc_cosine.item())
+    for other in (chiasm.load(folder, itm_token="cls"), chiasm.load(folder, preprocess="exact")):
+        assert other.match(picture, "a red circle").itm_prob.item() != fit.itm_prob.item()
+    said = call("match", bare, pictures, "a red circle", "--offline")
+    assert (said.code, said.out) == (1, "")
+    assert "give it one as tokenizer= (--tokenizer)" in said.err
+    assert len(said.err.splitlines()) == 1
+    said = call("caption", "no/such", picture, "--offline")
+    assert said.code == 1
+    assert "not in the hub's cache" in said.err
 
 
 def readable(rows: list[dict[str, str]]) -> list[dict[str, str]]:

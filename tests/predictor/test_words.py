@@ -95,6 +95,6 @@ def test_offline_is_said_in_a_sentence(file: Path, monkeypatch: pytest.MonkeyPat
 def test_a_family_without_one_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "systems", lambda: {"clip": replace(systems()["clip"], vocabulary=None)})
     with pytest.raises(
-        ValueError, match=r"this model brings no tokenizer: give it one as tokenizer= \(--tokenizer\), .* Tokenizer$"
+        ValueError, match=r"brings no tokenizer: give it one as tokenizer= \(--tokenizer\), .* Tokenizer$"
     ):
         words.usual_tokenizer(CARD)

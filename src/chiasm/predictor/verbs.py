@@ -218,7 +218,7 @@ class Predictor:
 
         `{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "what is this?"}]}`;
         a content may be a string too, and a type is any of the model's senses: image, video, audio, points. A role
-        system may come first, of words alone, where the family marks turns (X-InstructBLIP); others have no place for it.
+        system may come first, in words alone, where a family marks turns (X-InstructBLIP); others have no place for it.
         `hint` is what Q-Formers are told to look for, where that is not what was asked last: with several things
         in one prompt, X-InstructBLIP asks them for a description of each.
         """
