@@ -23,7 +23,7 @@ VISION = {
     "patch_size": 8, "layer_norm_eps": 1e-6,
 }  # fmt: skip
 QFORMER = {
-    "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 3,
+    "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 71, "hidden_act": "relu", "num_hidden_layers": 3,
     "num_attention_heads": 3, "max_position_embeddings": 40, "encoder_hidden_size": 22, "use_qformer_text_input": True,
     "cls_token_id": WORDS.markers.cls, "sep_token_id": WORDS.markers.sep, "mask_token_id": WORDS.markers.mask,
     "bos_token_id": WORDS.markers.dec, "pad_token_id": WORDS.markers.pad,
@@ -105,9 +105,9 @@ def test_what_a_config_leaves_out_is_as_in_transformers() -> None:
 @pytest.mark.parametrize(
     ("part", "wrong", "reason"),
     [
-        ("vision_config", {"hidden_act": "relu"}, "hidden_act 'relu', but chiasm's has"),
+        ("vision_config", {"hidden_act": "mish"}, "hidden_act 'mish', but chiasm's has"),
         ("vision_config", {"qkv_bias": False}, "qkv_bias False, but chiasm always has True"),
-        ("qformer_config", {"intermediate_size": 48}, "an MLP of 48, but chiasm's Q-Former's is 4 x 24"),
+        ("qformer_config", {"hidden_act": "mish"}, "qformer_config has hidden_act 'mish', but"),
     ],
 )
 def test_what_we_do_not_do_is_refused(part: str, wrong: dict[str, Any], reason: str) -> None:

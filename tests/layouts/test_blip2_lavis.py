@@ -25,8 +25,9 @@ CLIP = ViT.Config(
     dim=64, depth=2, heads=1, image=16, stem=NormedStem(patch=8), activation=Activation.QUICK_GELU, end=Bare(), eps=1e-5
 )
 WORDS = QFormer.Config(
-    image_dim=88, text=Words(vocab=30_523, max_len=12), queries=3, dim=64, depth=3, heads=1, reads=(0, 2)
-)
+    image_dim=88, text=Words(vocab=30_523, max_len=12), queries=3, dim=64, depth=3, heads=1, reads=(0, 2),
+    expansion=39 / 64,
+)  # fmt: skip
 GRAPHS = {
     "eva": QueryAligner.Config(retriever=QueryRetriever.Config(vision=EVA, qformer=WORDS, markers=MARKERS, embed=7)),
     "clip": QueryAligner.Config(
@@ -109,7 +110,7 @@ def theirs_of(path: Path) -> Any:
         "image_size": 16, "patch_size": 8,
     }  # fmt: skip
     look = {
-        "vocab_size": 30_523, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3,
+        "vocab_size": 30_523, "hidden_size": 64, "intermediate_size": 39, "num_hidden_layers": 3,
         "num_attention_heads": 1, "max_position_embeddings": 12, "use_qformer_text_input": True,
     }  # fmt: skip
     config = Blip2Config(vision_config=vision, qformer_config=look, num_query_tokens=3, image_text_hidden_size=7)

@@ -24,12 +24,12 @@ from chiasm.systems import blip
 
 WORDS = Tokenizer.builtin()
 VISION = {
-    "hidden_size": 36, "intermediate_size": 144, "num_hidden_layers": 3, "num_attention_heads": 3, "image_size": 40,
-    "patch_size": 8, "layer_norm_eps": 1e-6,
+    "hidden_size": 36, "intermediate_size": 51, "hidden_act": "quick_gelu", "num_hidden_layers": 3,
+    "num_attention_heads": 3, "image_size": 40, "patch_size": 8, "layer_norm_eps": 1e-6,
 }  # fmt: skip
-SMALL = VISION | {"hidden_size": 24, "intermediate_size": 96}
+SMALL = VISION | {"hidden_size": 24, "intermediate_size": 50}
 TEXT = {
-    "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2,
+    "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 37, "hidden_act": "relu", "num_hidden_layers": 2,
     "num_attention_heads": 2, "encoder_hidden_size": 36, "max_position_embeddings": 40,
     "bos_token_id": WORDS.markers.dec, "sep_token_id": WORDS.markers.sep, "eos_token_id": WORDS.markers.sep,
     "pad_token_id": WORDS.markers.pad, "cls_token_id": WORDS.markers.cls, "mask_token_id": WORDS.markers.mask,

@@ -21,14 +21,17 @@ from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.data.text import Tokenizer
 from chiasm.layouts.blip_lavis import MARKERS
 from chiasm.nn.bert import Bert
+from chiasm.nn.mlp import Activation
 from chiasm.nn.reading import TwoPictures
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.predictor.verbs import Predictor
 from chiasm.weights.folder import ModelCard
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
-VISION = ViT.Config(dim=192, depth=2, heads=3, image=32, stem=PatchStem(patch=8))
-TEXT = Bert.Config(vocab=30_524, image_dim=192, dim=64, depth=3, heads=1, reads=(0, 1, 2), max_len=24)
+VISION = ViT.Config(dim=192, depth=2, heads=3, image=32, stem=PatchStem(patch=8), expansion=100 / 192)
+TEXT = Bert.Config(
+    vocab=30_524, image_dim=192, dim=64, depth=3, heads=1, reads=(0, 1, 2), max_len=24, expansion=37 / 64
+)
 ALONE = Retriever.Config(vision=VISION, text=TEXT, markers=MARKERS, embed=12, alignment=None)
 GRAPHS = {
     "caption": Captioner.Config(vision=VISION, text=TEXT, markers=MARKERS),
@@ -94,11 +97,11 @@ def theirs_of(path: Path, kind: type[Any]) -> Any:
     for old, new in names.items():
         held = {re.sub(old, new, name): value for name, value in held.items()}
     vision = {
-        "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 2, "num_attention_heads": 3,
+        "hidden_size": 192, "intermediate_size": 100, "num_hidden_layers": 2, "num_attention_heads": 3,
         "image_size": 32, "patch_size": 8, "layer_norm_eps": 1e-6,
     }  # fmt: skip
     text = {
-        "vocab_size": 30_524, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3,
+        "vocab_size": 30_524, "hidden_size": 64, "intermediate_size": 37, "num_hidden_layers": 3,
         "num_attention_heads": 1, "max_position_embeddings": 24, "encoder_hidden_size": 192,
     }  # fmt: skip
     theirs = kind(BlipConfig(vision_config=vision, text_config=text, image_text_hidden_size=12)).eval()
@@ -144,6 +147,7 @@ def test_what_only_training_needs_is_not_written(tmp_path: Path, name: str) -> N
         (replace(ALONE, vision=replace(VISION, heads=2)), r"cannot say that vision\.heads is 2: .* take it to be 3"),
         (replace(ALONE, text=replace(TEXT, reads=(1, 2))), r"cannot hold this model"),
         (replace(ALONE, markers=replace(MARKERS, enc=7)), r"cannot say that markers\.enc is 7"),
+        (replace(ALONE, text=replace(TEXT, activation=Activation.RELU)), r"cannot say that text\.activation is 'RELU'"),
         (MED.Config(retriever=ALONE, sharing=Sharing.NONE), r"holds what this layout has no name for"),
     ],
 )

@@ -19,7 +19,7 @@ from chiasm.weights.folder import ModelCard
 
 PIXELS = Pixels(size=24, mean=(0.5, 0.25, 0.125), std=(0.5, 0.5, 0.75), fit=Fit.CROP)
 VISION = ViT.Config(dim=48, depth=2, heads=3, image=24, stem=NormedStem(patch=8), expansion=100 / 48, eps=1e-5)
-TEXT = TextTower.Config(vocab=90, dim=40, depth=3, heads=5, max_len=9)
+TEXT = TextTower.Config(vocab=90, dim=40, depth=3, heads=5, max_len=9, expansion=70 / 40)
 CONFIG = DualEncoder.Config(vision=VISION, text=TEXT, embed=12)
 
 
@@ -41,7 +41,9 @@ def test_what_is_written_is_what_openclip_reads(folder: Path) -> None:
             "vision_cfg": {
                 "image_size": 24, "layers": 2, "width": 48, "patch_size": 8, "head_width": 16, "mlp_ratio": 100 / 48
             },
-            "text_cfg": {"context_length": 9, "vocab_size": 90, "width": 40, "heads": 5, "layers": 3},
+            "text_cfg": {
+                "context_length": 9, "vocab_size": 90, "width": 40, "heads": 5, "layers": 3, "mlp_ratio": 70 / 40
+            },
         },
         "preprocess_cfg": {
             "mean": [0.5, 0.25, 0.125], "std": [0.5, 0.5, 0.75], "interpolation": "bicubic", "resize_mode": "shortest"

@@ -33,8 +33,8 @@ VISION = {
     "patch_size": 8, "layer_norm_eps": 1e-2,
 }  # fmt: skip
 QFORMER = {
-    "vocab_size": 50, "hidden_size": 24, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 3,
-    "max_position_embeddings": 40, "encoder_hidden_size": 22, "layer_norm_eps": 1e-2,
+    "vocab_size": 50, "hidden_size": 24, "intermediate_size": 41, "hidden_act": "silu", "num_hidden_layers": 2,
+    "num_attention_heads": 3, "max_position_embeddings": 40, "encoder_hidden_size": 22, "layer_norm_eps": 1e-2,
 }  # fmt: skip
 QUERIES, IMAGE, VOCAB = 5, 59, 61
 SIZES = {"vocab_size": VOCAB, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 6}

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel, BlipTextConfig, BlipTextLMHeadModel
 
+from chiasm.core.config import from_json, to_json
 from chiasm.core.types import Text
 from chiasm.nn.bert import Bert, WordHead, causal
 
@@ -69,7 +70,7 @@ def ours(theirs: BlipTextLMHeadModel) -> Bert:
 
 @pytest.fixture(scope="module")
 def head(theirs: BlipTextLMHeadModel, ours: Bert) -> WordHead:
-    model, state = WordHead(24, ours.embed.word), theirs.cls.predictions.state_dict()
+    model, state = WordHead(CFG, ours.embed.word), theirs.cls.predictions.state_dict()
     for kind in ("weight", "bias"):
         getattr(model.dense, kind).data.copy_(state[f"transform.dense.{kind}"])
         getattr(model.norm, kind).data.copy_(state[f"transform.LayerNorm.{kind}"])
@@ -253,3 +254,9 @@ def test_the_upper_half_reads_the_picture_both_ways(halves: tuple[Bert, BertMode
     torch.testing.assert_close(ours.encode(text, memory), states)
     torch.testing.assert_close(ours.finish_first(begun, text.mask, memory), states[:, 0])
     assert not torch.allclose(states, ours.finish(begun, text.mask, ours.recall(image.flip(0))), atol=1e-3)
+
+
+def test_a_config_of_before_widths_were_said_is_four_times_as_wide() -> None:
+    said = {name: value for name, value in to_json(CFG).items() if name not in {"expansion", "activation"}}
+    assert from_json(said) == CFG
+    assert from_json(said).build().layers[0].think.f.up.weight.shape == (4 * CFG.dim, CFG.dim)

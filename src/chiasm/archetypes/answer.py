@@ -65,7 +65,7 @@ class Chain(nn.Module):
         self.vision = cfg.vision.build()
         self.question = cfg.question.build()
         self.decoder = cfg.answer.build()
-        self.word_head = WordHead(cfg.answer.dim, self.decoder.embed.word, eps=cfg.answer.eps, std=cfg.answer.std)
+        self.word_head = WordHead(cfg.answer, self.decoder.embed.word)
         self.opening, self.markers = cfg.opening, cfg.markers
 
     def forward(self, batch: Asked) -> tuple[Float[Tensor, "n v"], Int[Tensor, " n"]]:

@@ -163,7 +163,7 @@ class MaskedFusion(HasAligner, nn.Module):
         super().__init__()
         text = cfg.fusion.text
         self.fusion = cfg.fusion.build()
-        self.word_head = WordHead(text.dim, self.fusion.towers.encoder.embed.word, eps=text.eps, std=text.std)
+        self.word_head = WordHead(text, self.fusion.towers.encoder.embed.word)
         learns = cfg.fusion.alignment
         self.slow_head = learns and Twin(self.word_head, momentum=learns.momentum)
         self.mask, self.vocab = cfg.fusion.markers.mask, text.vocab

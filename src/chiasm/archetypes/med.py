@@ -160,7 +160,7 @@ class Captioner(nn.Module):
         super().__init__()
         self.vision = vision
         self.decoder = decoder
-        self.word_head = WordHead(cfg.text.dim, decoder.embed.word, eps=cfg.text.eps, std=cfg.text.std)
+        self.word_head = WordHead(cfg.text, decoder.embed.word)
         self.start, self.end = cfg.markers.dec, cfg.markers.sep
         self.prompt, self.smoothing = cfg.prompt, cfg.smoothing
 

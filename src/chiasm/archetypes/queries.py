@@ -161,7 +161,7 @@ class QueryAligner(HasAligner, nn.Module):
         super().__init__()
         qformer, markers = cfg.retriever.qformer, cfg.retriever.markers
         self.retriever = cfg.retriever.build()
-        self.word_head = WordHead(qformer.dim, self.retriever.qformer.words, eps=qformer.eps, std=qformer.std)
+        self.word_head = WordHead(qformer, self.retriever.qformer.words)
         self.start, self.end = markers.dec, markers.sep
         self.smoothing = cfg.retriever.smoothing
 

@@ -11,8 +11,7 @@ from typing import Any
 from chiasm.archetypes.queries import QueryRetriever
 from chiasm.core.dialect import Dialect, Found, Layout, Own, Rename, mount
 from chiasm.core.types import Markers
-from chiasm.layouts.configs import settings, vision
-from chiasm.nn.mlp import Activation
+from chiasm.layouts.configs import NAMES, activation, expansion, settings, vision
 from chiasm.nn.norm import LayerNorm
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import Bare, PatchStem, ViT
@@ -24,45 +23,38 @@ VISION: Mapping[str, Any] = {
 }  # fmt: skip
 QFORMER: Mapping[str, Any] = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-    "hidden_dropout_prob": 0.1, "max_position_embeddings": 512, "layer_norm_eps": 1e-12, "cross_attention_frequency": 2,
+    "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "max_position_embeddings": 512, "layer_norm_eps": 1e-12,
+    "cross_attention_frequency": 2,
     "pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "mask_token_id": 103,  # the last three are BERT's
 }  # fmt: skip
-FIXED: Mapping[str, Any] = {"hidden_act": "gelu"}  # there is nothing else in ours
-SEES_FIXED: Mapping[str, Any] = {"attention_dropout": 0.0, "qkv_bias": True}
-ACTIVATIONS = {"gelu": Activation.GELU, "quick_gelu": Activation.QUICK_GELU}
-NAMES = {activation: name for name, activation in ACTIVATIONS.items()}
+FIXED: Mapping[str, Any] = {"attention_dropout": 0.0, "qkv_bias": True}  # there is nothing else in ours
 PARTS = {"query_tokens", "embeddings.word_embeddings.weight", "vision_projection.weight", "itm_head.weight"}
 
 
 def read_vision(found: Found) -> ViT.Config:
     """The tower, whose norm belongs to its reader."""
-    theirs = settings(found, "vision_config", VISION, SEES_FIXED)
-    if theirs["hidden_act"] not in ACTIVATIONS:
-        raise ValueError(f"vision_config has hidden_act {theirs['hidden_act']!r}, but chiasm's has {[*ACTIVATIONS]}")
-    expansion = theirs["intermediate_size"] / theirs["hidden_size"]
-    tower = vision(theirs, PatchStem(patch=theirs["patch_size"]))
-    return replace(tower, expansion=expansion, activation=ACTIVATIONS[theirs["hidden_act"]], end=Bare())
+    theirs = settings(found, "vision_config", VISION, FIXED)
+    return replace(vision(theirs, PatchStem(patch=theirs["patch_size"])), end=Bare())
 
 
 def read_norm(found: Found) -> LayerNorm.Config:
     """The norm behind the tower."""
-    return LayerNorm.Config(eps=settings(found, "vision_config", VISION, SEES_FIXED)["layer_norm_eps"])
+    return LayerNorm.Config(eps=settings(found, "vision_config", VISION, FIXED)["layer_norm_eps"])
 
 
 def read_qformer(found: Found, *, image_dim: int, text: Words | None) -> QFormer.Config:
     """The Q-Former over states of that width, with words or without."""
-    theirs = settings(found, "qformer_config", QFORMER, FIXED)
-    dim, hidden = theirs["hidden_size"], theirs["intermediate_size"]
-    if hidden != 4 * dim:
-        raise ValueError(f"qformer_config has an MLP of {hidden}, but chiasm's Q-Former's is 4 x {dim} wide")
+    theirs = settings(found, "qformer_config", QFORMER, {})
     return QFormer.Config(
         image_dim=image_dim,
         text=text,
         queries=found.shape("query_tokens")[1],
-        dim=dim,
+        dim=theirs["hidden_size"],
         depth=theirs["num_hidden_layers"],
         heads=theirs["num_attention_heads"],
         reads=tuple(range(0, theirs["num_hidden_layers"], theirs["cross_attention_frequency"])),
+        expansion=expansion(theirs),
+        activation=activation(theirs, "qformer_config"),
         dropout=float(theirs["hidden_dropout_prob"]),
         eps=theirs["layer_norm_eps"],
     )
@@ -91,7 +83,8 @@ def write_qformer(cfg: QFormer.Config, *, model_type: str = "blip_2_qformer") ->
     words = {} if cfg.text is None else {"vocab_size": cfg.text.vocab, "max_position_embeddings": cfg.text.max_len}
     return {
         "model_type": model_type, "hidden_size": cfg.dim, "num_hidden_layers": cfg.depth,
-        "num_attention_heads": cfg.heads, "intermediate_size": 4 * cfg.dim, "hidden_dropout_prob": cfg.dropout,
+        "num_attention_heads": cfg.heads, "intermediate_size": round(cfg.expansion * cfg.dim),
+        "hidden_act": NAMES[cfg.activation], "hidden_dropout_prob": cfg.dropout,
         "attention_probs_dropout_prob": cfg.dropout, "layer_norm_eps": cfg.eps, "cross_attention_frequency": every,
         "encoder_hidden_size": cfg.image_dim, **words,
     }  # fmt: skip
@@ -108,7 +101,7 @@ def sees(*, vision: str, norm: str, looks: str, table: Dialect = qformer.TRANSFO
 
 
 def _markers(found: Found, vocab: int) -> Markers:
-    theirs = settings(found, "qformer_config", QFORMER, FIXED)
+    theirs = settings(found, "qformer_config", QFORMER, {})
     cls = theirs["cls_token_id"]
     return Markers(
         pad=theirs["pad_token_id"], cls=cls, sep=theirs["sep_token_id"], mask=theirs["mask_token_id"],

@@ -76,8 +76,9 @@ def read_qformer(found: Found, *, image_dim: int, theirs: str = "") -> QFormer.C
     if words in found.shapes:
         text = Words(vocab=found.shape(words)[0], max_len=found.shape(places)[0])
     return QFormer.Config(
-        image_dim=image_dim, text=text, queries=queries, dim=dim, depth=depth, heads=dim // HEAD, reads=reads
-    )
+        image_dim=image_dim, text=text, queries=queries, dim=dim, depth=depth, heads=dim // HEAD, reads=reads,
+        expansion=found.shape(f"{below}0.intermediate_query.dense.weight")[0] / dim,
+    )  # fmt: skip
 
 
 def asks(*, norm: str, looks: str, theirs: str = "", normed: str = "ln_vision") -> Dialect:

@@ -11,7 +11,7 @@ from chiasm.archetypes.answer import Answerer
 from chiasm.archetypes.med import Captioner, Retriever
 from chiasm.core.dialect import Found, Layout, Own, Rename, Rule, mount
 from chiasm.core.types import Markers
-from chiasm.layouts.configs import settings, vision
+from chiasm.layouts.configs import NAMES, activation, expansion, settings, vision
 from chiasm.nn.bert import Bert
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.weights.dialects import bert, vit
@@ -27,7 +27,7 @@ VISION: Mapping[str, Any] = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
     "image_size": 384, "patch_size": 16, "layer_norm_eps": 1e-5, "attention_dropout": 0.0, "hidden_act": "gelu",
 }  # fmt: skip
-FIXED: Mapping[str, Any] = {"hidden_act": "gelu", "attention_dropout": 0.0}  # there is nothing else in ours
+FIXED: Mapping[str, Any] = {"attention_dropout": 0.0}  # there is nothing else in ours
 EYES, MATCHES = "vision_model.embeddings.class_embedding", "itm_head.weight"
 READER, WRITER = "text_encoder.embeddings.word_embeddings.weight", "text_decoder.cls.predictions.bias"
 
@@ -38,23 +38,13 @@ def _has(*present: str) -> Callable[[Found], bool]:
     return lambda found: {EYES, *present} <= found.shapes.keys() and not absent & found.shapes.keys()
 
 
-def _settings(found: Found, part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
-    """A part's config with its defaults; raises where it asks for what our part does not do."""
-    theirs = settings(found, part, usual, FIXED)
-    if theirs["intermediate_size"] != 4 * theirs["hidden_size"]:
-        raise ValueError(
-            f"{part} has an MLP of {theirs['intermediate_size']}, but BLIP's is 4 x {theirs['hidden_size']} wide"
-        )
-    return theirs
-
-
 def _vision(found: Found) -> ViT.Config:
-    theirs = _settings(found, "vision_config", VISION)
+    theirs = settings(found, "vision_config", VISION, FIXED)
     return vision(theirs, PatchStem(patch=theirs["patch_size"]))
 
 
 def _text(found: Found) -> Bert.Config:
-    theirs = _settings(found, "text_config", TEXT)
+    theirs = settings(found, "text_config", TEXT, FIXED)
     return Bert.Config(
         vocab=theirs["vocab_size"],
         image_dim=theirs["encoder_hidden_size"],
@@ -63,13 +53,15 @@ def _text(found: Found) -> Bert.Config:
         heads=theirs["num_attention_heads"],
         reads=tuple(range(theirs["num_hidden_layers"])),
         max_len=theirs["max_position_embeddings"],
+        expansion=expansion(theirs),
+        activation=activation(theirs, "text_config"),
         dropout=float(theirs["hidden_dropout_prob"]),
         eps=theirs["layer_norm_eps"],
     )
 
 
 def _markers(found: Found) -> Markers:
-    theirs = _settings(found, "text_config", TEXT)
+    theirs = settings(found, "text_config", TEXT, FIXED)
     dec = theirs["bos_token_id"]
     return Markers(
         pad=theirs["pad_token_id"], cls=theirs["cls_token_id"], sep=theirs["sep_token_id"],
@@ -78,7 +70,7 @@ def _markers(found: Found) -> Markers:
 
 
 def _smoothing(found: Found) -> float:
-    return float(_settings(found, "text_config", TEXT)["label_smoothing"])
+    return float(settings(found, "text_config", TEXT, FIXED)["label_smoothing"])
 
 
 def _read_captioner(found: Found) -> Captioner.Config:
@@ -117,7 +109,8 @@ def _write(
         "model_type": "blip",
         "text_config": {
             "model_type": "blip_text_model", "vocab_size": text.vocab, "hidden_size": text.dim,
-            "num_hidden_layers": text.depth, "num_attention_heads": text.heads, "intermediate_size": 4 * text.dim,
+            "num_hidden_layers": text.depth, "num_attention_heads": text.heads,
+            "intermediate_size": round(text.expansion * text.dim), "hidden_act": NAMES[text.activation],
             "max_position_embeddings": text.max_len, "encoder_hidden_size": text.image_dim,
             "layer_norm_eps": text.eps, "hidden_dropout_prob": text.dropout,
             "attention_probs_dropout_prob": text.dropout, "sep_token_id": markers.sep, "is_decoder": True,
@@ -125,8 +118,9 @@ def _write(
         },
         "vision_config": {
             "model_type": "blip_vision_model", "hidden_size": eyes.dim, "num_hidden_layers": eyes.depth,
-            "num_attention_heads": eyes.heads, "intermediate_size": 4 * eyes.dim, "image_size": eyes.image,
-            "patch_size": eyes.stem.patch, "layer_norm_eps": eyes.eps,
+            "num_attention_heads": eyes.heads, "intermediate_size": round(eyes.expansion * eyes.dim),
+            "image_size": eyes.image, "patch_size": eyes.stem.patch, "layer_norm_eps": eyes.eps,
+            "hidden_act": NAMES[eyes.activation],
         },
     }  # fmt: skip
 

@@ -6,13 +6,11 @@ the feature of a text stands at the first `eos_token_id`, or, where that is 2, a
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from chiasm.archetypes.dual import DualEncoder
 from chiasm.core.dialect import Found, Layout
-from chiasm.layouts.configs import settings, vision
-from chiasm.nn.mlp import Activation
+from chiasm.layouts.configs import NAMES, activation, expansion, settings, vision
 from chiasm.nn.texttower import TextTower
 from chiasm.nn.vit import NormedStem, ViT
 from chiasm.weights.dialects import clip
@@ -27,8 +25,6 @@ VISION: Mapping[str, Any] = {
     "image_size": 224, "patch_size": 32, "num_channels": 3,
 }  # fmt: skip
 FIXED: Mapping[str, Any] = {"attention_dropout": 0.0, "num_channels": 3}  # there is nothing else in ours
-ACTIVATIONS = {"gelu": Activation.GELU, "quick_gelu": Activation.QUICK_GELU}
-NAMES = {activation: name for name, activation in ACTIVATIONS.items()}
 LEGACY = 2  # an `eos_token_id` that stands for the largest id
 
 
@@ -37,35 +33,22 @@ def _fits(found: Found) -> bool:
     return towers <= found.shapes.keys() and found.config.get("model_type", "clip") == "clip"
 
 
-def _settings(found: Found, part: str, usual: Mapping[str, Any]) -> dict[str, Any]:
-    """A tower's config with its defaults; raises where it asks for what our tower does not do."""
-    theirs = settings(found, part, usual, FIXED)
-    if theirs["hidden_act"] not in ACTIVATIONS:
-        raise ValueError(f"{part} has hidden_act {theirs['hidden_act']!r}, but chiasm's CLIP has {[*ACTIVATIONS]}")
-    return theirs
-
-
 def _vision(found: Found) -> ViT.Config:
-    theirs = _settings(found, "vision_config", VISION)
-    tower = vision(theirs, NormedStem(patch=theirs["patch_size"]))
-    expansion = theirs["intermediate_size"] / theirs["hidden_size"]
-    return replace(tower, expansion=expansion, activation=ACTIVATIONS[theirs["hidden_act"]])
+    theirs = settings(found, "vision_config", VISION, FIXED)
+    return vision(theirs, NormedStem(patch=theirs["patch_size"]))
 
 
 def _text(found: Found) -> TextTower.Config:
-    theirs = _settings(found, "text_config", TEXT)
-    dim, hidden, vocab, end = (
-        theirs[name] for name in ("hidden_size", "intermediate_size", "vocab_size", "eos_token_id")
-    )
-    if hidden != 4 * dim:
-        raise ValueError(f"text_config has an MLP of {hidden}, but the one of chiasm's CLIP is 4 x {dim} wide")
+    theirs = settings(found, "text_config", TEXT, FIXED)
+    vocab, end = theirs["vocab_size"], theirs["eos_token_id"]
     return TextTower.Config(
         vocab=vocab,
-        dim=dim,
+        dim=theirs["hidden_size"],
         depth=theirs["num_hidden_layers"],
         heads=theirs["num_attention_heads"],
         max_len=theirs["max_position_embeddings"],
-        activation=ACTIVATIONS[theirs["hidden_act"]],
+        expansion=expansion(theirs),
+        activation=activation(theirs, "text_config"),
         eps=theirs["layer_norm_eps"],
         end=None if end in (LEGACY, vocab - 1) else end,
     )
@@ -86,7 +69,8 @@ def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
         "projection_dim": cfg.embed,
         "text_config": {
             "model_type": "clip_text_model", "vocab_size": text.vocab, "hidden_size": text.dim,
-            "intermediate_size": 4 * text.dim, "num_hidden_layers": text.depth, "num_attention_heads": text.heads,
+            "intermediate_size": round(text.expansion * text.dim), "num_hidden_layers": text.depth,
+            "num_attention_heads": text.heads,
             "max_position_embeddings": text.max_len, "hidden_act": NAMES[text.activation], "layer_norm_eps": text.eps,
             "bos_token_id": None, "eos_token_id": end, "pad_token_id": end, **shared,
         },

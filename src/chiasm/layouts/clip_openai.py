@@ -33,6 +33,7 @@ def sized(found: Found, unsaid: Unsaid) -> DualEncoder.Config:
     sees, reads, activation = unsaid
     dim, _, patch, _ = found.shape("visual.conv1.weight")
     hidden, _ = found.shape("visual.transformer.resblocks.0.mlp.c_fc.weight")
+    wide, _ = found.shape("transformer.resblocks.0.mlp.c_fc.weight")
     vocab, width = found.shape("token_embedding.weight")
     vision = ViT.Config(
         dim=dim, depth=found.count("visual.transformer.resblocks."), heads=sees,
@@ -41,7 +42,7 @@ def sized(found: Found, unsaid: Unsaid) -> DualEncoder.Config:
     )  # fmt: skip
     text = TextTower.Config(
         vocab=vocab, dim=width, depth=found.count("transformer.resblocks."), heads=reads,
-        max_len=found.shape("positional_embedding")[0], activation=activation, eps=EPS,
+        max_len=found.shape("positional_embedding")[0], expansion=wide / width, activation=activation, eps=EPS,
     )  # fmt: skip
     return DualEncoder.Config(vision=vision, text=text, embed=found.shape("text_projection")[1])
 

@@ -57,7 +57,7 @@ def _write(cfg: DualEncoder.Config) -> Mapping[str, Any]:
             },
             "text_cfg": {
                 "context_length": text.max_len, "vocab_size": text.vocab, "width": text.dim, "heads": text.heads,
-                "layers": text.depth,
+                "layers": text.depth, "mlp_ratio": _ratio(text.dim, round(text.expansion * text.dim)),
             },
         }
     }  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 
 from chiasm.core.dialect import Dialect
 from chiasm.core.errors import unknown
+from chiasm.layouts.configs import ACTIVATIONS, NAMES
 from chiasm.nn.decoder import DecoderLM, Gated, Head, Plain, Start
 from chiasm.nn.grouped import Biases
 from chiasm.nn.mlp import Activation
@@ -20,14 +21,6 @@ from chiasm.nn.position import Learned, Rotary, Slowing
 from chiasm.weights.dialects import decoder
 
 Settings = Mapping[str, Any]
-ACTIVATIONS = {
-    "relu": Activation.RELU,
-    "gelu": Activation.GELU,
-    "gelu_new": Activation.TANH_GELU,
-    "gelu_pytorch_tanh": Activation.TANH_GELU,
-    "silu": Activation.SILU,
-}
-NAMES = {activation: name for name, activation in reversed(ACTIVATIONS.items())}
 HEADS = {True: Head.TIED, False: Head.OWN}
 
 

@@ -33,6 +33,7 @@ def vision(found: Found) -> ViT.Config:
         heads=dim // HEAD,
         image=patch * math.isqrt(places),
         stem=PatchStem(patch=patch),
+        expansion=found.shape("visual_encoder.blocks.0.mlp.fc1.weight")[0] / dim,
     )
 
 
@@ -52,6 +53,7 @@ def text(found: Found, below: str, keys: str = "self") -> Bert.Config:
         heads=dim // HEAD,
         reads=reads,
         max_len=found.shape(f"{below}embeddings.position_embeddings.weight")[0],
+        expansion=found.shape(f"{below}encoder.layer.0.intermediate.dense.weight")[0] / dim,
     )
 
 

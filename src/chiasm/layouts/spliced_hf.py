@@ -17,7 +17,6 @@ from chiasm.core.dialect import Dialect, Found, Layout, Rename
 from chiasm.core.types import Wording
 from chiasm.layouts import languages
 from chiasm.layouts.blip2_hf import (
-    FIXED,
     QFORMER,
     read_norm,
     read_qformer,
@@ -148,7 +147,7 @@ def _image_token(wording: Wording, vocab: int) -> int:
 def _words(found: Found) -> Words | None:
     if READER not in found.shapes:
         return None
-    theirs = settings(found, "qformer_config", {**QFORMER, "vocab_size": 30_522}, FIXED)
+    theirs = settings(found, "qformer_config", {**QFORMER, "vocab_size": 30_522}, {})
     return Words(vocab=theirs["vocab_size"], max_len=theirs["max_position_embeddings"])
 
 

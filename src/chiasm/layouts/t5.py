@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from chiasm.core.dialect import Dialect
+from chiasm.layouts.configs import ACTIVATIONS, NAMES
 from chiasm.nn.encdec import EncDecLM, Gated, OwnHead, Plain, SharedHead
-from chiasm.nn.mlp import Activation
 from chiasm.weights.dialects.t5 import GATED, OWN_HEAD, PLAIN, SHARED_HEAD, t5
 
 USUAL: Mapping[str, Any] = {
@@ -17,10 +17,6 @@ USUAL: Mapping[str, Any] = {
     "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1,
     "layer_norm_epsilon": 1e-6, "feed_forward_proj": "relu", "tie_word_embeddings": True, "decoder_start_token_id": 0,
 }  # fmt: skip
-ACTIVATIONS = {
-    "relu": Activation.RELU, "gelu": Activation.GELU, "gelu_new": Activation.TANH_GELU, "silu": Activation.SILU,
-}  # fmt: skip
-NAMES = {activation: name for name, activation in ACTIVATIONS.items()}
 TANH = "gated-gelu"  # which means "gelu_new" there, unless `dense_act_fn` says otherwise, as LAVIS does
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV, Attention
@@ -24,7 +23,7 @@ from chiasm.nn.block import PostNorm, Stack
 from chiasm.nn.cache import Cache
 from chiasm.nn.init import normal
 from chiasm.nn.linear import Linear, linear
-from chiasm.nn.mlp import MLP
+from chiasm.nn.mlp import MLP, Activation
 from chiasm.nn.packing import Packing
 from chiasm.nn.reading import ONE, OnePicture, TwoPictures
 
@@ -48,6 +47,12 @@ class LayerConfig(Protocol):
     def reads(self) -> tuple[int, ...]: ...
 
     @property
+    def expansion(self) -> float: ...
+
+    @property
+    def activation(self) -> Activation: ...
+
+    @property
     def reading(self) -> OnePicture | TwoPictures: ...
 
     @property
@@ -55,6 +60,9 @@ class LayerConfig(Protocol):
 
     @property
     def eps(self) -> float: ...
+
+    @property
+    def std(self) -> float: ...
 
 
 class BertEmbedding(nn.Module):
@@ -71,6 +79,12 @@ class BertEmbedding(nn.Module):
         return self.dropout(self.norm(self.word(ids) + self.position(positions)))
 
 
+def thinking(cfg: LayerConfig) -> PostNorm[MLP]:
+    """The MLP of a layer."""
+    hidden = round(cfg.expansion * cfg.dim)
+    return PostNorm(MLP(cfg.dim, hidden, cfg.activation), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
+
+
 class BertLayer(nn.Module):
     """Attend to the words, read the picture if there is one, think."""
 
@@ -80,7 +94,7 @@ class BertLayer(nn.Module):
         self.attend = PostNorm(attention(), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
         read = cfg.reading.build(partial(attention, kv_dim=cfg.image_dim), cfg.dim, layer)
         self.read = PostNorm(read, cfg.dim, eps=cfg.eps, dropout=cfg.dropout) if layer in cfg.reads else None
-        self.think = PostNorm(MLP(cfg.dim, 4 * cfg.dim), cfg.dim, eps=cfg.eps, dropout=cfg.dropout)
+        self.think = thinking(cfg)
 
     def recall(self, image: Float[Tensor, "b p c"], present: Bool[Tensor, "b p"] | None = None) -> KV | None:
         """The picture's keys and values for this layer."""
@@ -130,6 +144,8 @@ class Bert(nn.Module):
         reads: tuple[int, ...] = tuple(range(12))  # layers with cross-attention
         reading: OnePicture | TwoPictures = ONE
         max_len: int = 512
+        expansion: float = 4.0  # width of the MLP over that of the stream
+        activation: Activation = Activation.GELU
         dropout: float = 0.1
         eps: float = 1e-12
         std: float = 0.02
@@ -269,18 +285,19 @@ def causal(
 
 
 class WordHead(nn.Module):
-    """BERT's prediction head: dense, GELU, norm, and the word embeddings once more as output matrix."""
+    """BERT's prediction head: dense, what bends, norm, and the word embeddings once more as output matrix."""
 
-    def __init__(self, dim: int, word: nn.Embedding, *, eps: float = 1e-12, std: float = 0.02) -> None:
+    def __init__(self, cfg: LayerConfig, word: nn.Embedding) -> None:
         super().__init__()
-        self.dense = Linear(dim, dim)
-        self.norm = nn.LayerNorm(dim, eps=eps)
-        normal(self, std=std)
+        self.dense = Linear(cfg.dim, cfg.dim)
+        self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)
+        normal(self, std=cfg.std)
+        self.activation = cfg.activation
         self.word = word
         self.bias = nn.Parameter(torch.zeros(word.num_embeddings))
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... v"]:
-        return linear(self.norm(F.gelu(self.dense(x))), self.word.weight, self.bias)
+        return linear(self.norm(self.activation(self.dense(x))), self.word.weight, self.bias)
 
 
 def rows_of(memory: Memory, index: Int[Tensor, " n"]) -> Memory:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from chiasm.core.types import Text
 from chiasm.nn.attention import KV
-from chiasm.nn.bert import BertLayer, Memory, Step, numbered, without_padding
+from chiasm.nn.bert import BertLayer, Memory, Step, numbered, thinking, without_padding
 from chiasm.nn.block import PostNorm, Stack
 from chiasm.nn.cache import Cache
 from chiasm.nn.init import normal
-from chiasm.nn.mlp import MLP
+from chiasm.nn.mlp import MLP, Activation
 from chiasm.nn.reading import ONE, OnePicture
 
 
@@ -49,9 +49,7 @@ class TextHalf(nn.Module):
         super().__init__()
         self.word = nn.Embedding(words.vocab, cfg.dim)
         self.position = nn.Embedding(words.max_len, cfg.dim)
-        self.think = Stack[PostNorm[MLP]](
-            PostNorm(MLP(cfg.dim, 4 * cfg.dim), cfg.dim, eps=cfg.eps, dropout=cfg.dropout) for _ in range(cfg.depth)
-        )
+        self.think = Stack[PostNorm[MLP]](thinking(cfg) for _ in range(cfg.depth))
         self.max_len = words.max_len
 
     def forward(self, ids: Int[Tensor, "b t"], positions: Int[Tensor, "#b t"]) -> Float[Tensor, "b t d"]:
@@ -73,6 +71,8 @@ class QFormer(nn.Module):
         depth: int = 12
         heads: int = 12
         reads: tuple[int, ...] = tuple(range(0, 12, 2))  # layers in which queries read the picture
+        expansion: float = 4.0  # width of the MLPs over that of the stream
+        activation: Activation = Activation.GELU
         dropout: float = 0.1
         eps: float = 1e-12
         std: float = 0.02

@@ -29,6 +29,7 @@ class TextTower(nn.Module):
         depth: int
         heads: int
         max_len: int = 77
+        expansion: float = 4.0  # width of the MLP over that of the stream
         activation: Activation = Activation.GELU
         eps: float = 1e-5
         end: int | None = None  # what ends a text, for those who go by ids: None is the largest, as in OpenAI's
@@ -40,8 +41,9 @@ class TextTower(nn.Module):
         super().__init__()
         self.word = nn.Embedding(cfg.vocab, cfg.dim)
         self.position = nn.Parameter(torch.empty(cfg.max_len, cfg.dim))
+        hidden = round(cfg.expansion * cfg.dim)
         self.layers = Stack[PreNormLayer](
-            PreNormLayer(cfg.dim, cfg.heads, hidden=4 * cfg.dim, activation=cfg.activation, eps=cfg.eps)
+            PreNormLayer(cfg.dim, cfg.heads, hidden=hidden, activation=cfg.activation, eps=cfg.eps)
             for _ in range(cfg.depth)
         )
         self.norm = nn.LayerNorm(cfg.dim, eps=cfg.eps)

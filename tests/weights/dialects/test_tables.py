@@ -20,8 +20,9 @@ class _Writer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.decoder = Bert.Config(vocab=50, image_dim=24, dim=24, depth=2, heads=3, max_len=20).build()
-        self.word_head = WordHead(24, self.decoder.embed.word)
+        cfg = Bert.Config(vocab=50, image_dim=24, dim=24, depth=2, heads=3, max_len=20)
+        self.decoder = cfg.build()
+        self.word_head = WordHead(cfg, self.decoder.embed.word)
 
 
 WRITER = (
