@@ -51,15 +51,17 @@ T5 = {
     "num_decoder_layers": 1, "num_heads": 3, "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu",
     "tie_word_embeddings": False, "eos_token_id": 1, "pad_token_id": 0,
 }  # fmt: skip
+TIED_T5 = T5 | {"num_layers": 1}  # as transformers 5 begins it: the head is the word vectors, unscaled
 BLIP2 = (Blip2Config, Blip2ForConditionalGeneration)
 INSTRUCTBLIP = (InstructBlipConfig, InstructBlipForConditionalGeneration)
 MADE: dict[str, Any] = {
     "blip2-opt": (*BLIP2, OPT),
     "blip2-t5": (*BLIP2, T5),
+    "blip2-tied-t5": (*BLIP2, TIED_T5),
     "instructblip-llama": (*INSTRUCTBLIP, LLAMA),
     "instructblip-t5": (*INSTRUCTBLIP, T5),
 }
-QUICK = {"blip2-opt", "instructblip-t5"}  # each system and each kind of language model
+QUICK = {"blip2-opt", "blip2-tied-t5", "instructblip-t5"}  # each system and each kind of language model and head
 ASKED = [[10, 11, 12, 13, 14], [], [20, 21]]  # words of prompts of different lengths
 HINTS = [[5, 30, 31, 6], [5, 6], [5, 32, 33, 34, 35, 6]]
 SAID = [[40, 41], [42], [43, 44, 45, 46]]

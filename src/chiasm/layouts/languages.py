@@ -1,6 +1,6 @@
 """Language models of both kinds, inside of the configs and files of who shows them pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from chiasm.core.dialect import Dialect, mount
@@ -10,9 +10,9 @@ from chiasm.nn.encdec import EncDecLM
 from chiasm.nn.language import LanguageConfig
 
 
-def read(theirs: Mapping[str, Any]) -> DecoderLM.Config | EncDecLM.Config:
-    """Our config of theirs."""
-    return t5.read(theirs) if theirs.get("model_type") == "t5" else decoders.read(theirs)
+def read(theirs: Mapping[str, Any], tensors: Collection[str]) -> DecoderLM.Config | EncDecLM.Config:
+    """Our config of theirs, which stands beside these tensors."""
+    return t5.read(theirs, tensors) if theirs.get("model_type") == "t5" else decoders.read(theirs)
 
 
 def write(cfg: LanguageConfig) -> dict[str, Any]:

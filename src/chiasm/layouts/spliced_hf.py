@@ -35,6 +35,7 @@ from chiasm.weights.dialects import qformer
 
 BRIDGE, ENCODER = f"senses.{PICTURES}.connector", f"senses.{PICTURES}.encoder"
 PARTS = {"query_tokens", "language_projection.weight", "vision_model.post_layernorm.weight"}
+LANGUAGE = "language_model."
 READER = "qformer.embeddings.word_embeddings.weight"
 TOKENS = {"start": "bos_token_id", "end": "eos_token_id", "pad": "pad_token_id"}
 OURS, WORDS = "chiasm", ("before", "after", "question", "turn", "longest")  # what no class there asks its config for
@@ -87,7 +88,7 @@ def _layout(kind: Kind) -> Layout:
             *sees(vision=ENCODER, norm=f"{BRIDGE}.norm", looks=f"{BRIDGE}.qformer", table=kind.looks),
             Rename("language_projection", f"{BRIDGE}.project"),
         ),
-        more=lambda cfg: languages.rules(cfg.lm, theirs="language_model.", ours="lm."),
+        more=lambda cfg: languages.rules(cfg.lm, theirs=LANGUAGE, ours="lm."),
     )
 
 
@@ -95,7 +96,7 @@ def _read(kind: Kind, found: Found) -> SplicedLM.Config:
     eyes, theirs = read_vision(found), found.config["text_config"]
     looks = read_qformer(found, image_dim=eyes.dim, text=_words(found))
     connector = QFormerConnector.Config(qformer=looks, eps=read_norm(found).eps)
-    lm = languages.read(theirs)
+    lm = languages.read(theirs, {name.removeprefix(LANGUAGE) for name in found.shapes})
     image = found.config.get("image_token_index", found.config.get("image_token_id"))
     wording = _wording(
         theirs, kind.wordings.get(str(theirs.get("model_type"))), encodes=isinstance(lm, EncDecLM.Config)

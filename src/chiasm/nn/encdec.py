@@ -52,7 +52,15 @@ class SharedHead:
     """The word vectors once more, of states that are made as small as those are large: the first T5."""
 
     def build(self, word: nn.Embedding) -> "WordVectors":
-        return WordVectors(word)
+        return WordVectors(word, scale=word.embedding_dim**-0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnscaledHead:
+    """The word vectors once more, of states as they are: a T5 1.1 that `transformers` 5 begins, where all are tied."""
+
+    def build(self, word: nn.Embedding) -> "WordVectors":
+        return WordVectors(word, scale=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +74,12 @@ class OwnHead:
 class WordVectors(nn.Module):
     """Compares states with word vectors."""
 
-    def __init__(self, word: nn.Embedding) -> None:
+    def __init__(self, word: nn.Embedding, *, scale: float) -> None:
         super().__init__()
-        self.word = word
+        self.word, self.scale = word, scale
 
     def forward(self, x: Float[Tensor, "*m d"]) -> Float[Tensor, "*m v"]:
-        return linear(x * self.word.embedding_dim**-0.5, self.word.weight)
+        return linear(x * self.scale, self.word.weight)
 
 
 class BareAttention(nn.Module):
@@ -202,7 +210,7 @@ class EncDecLM(nn.Module):
         head_dim: int = 64
         hidden: int
         mlp: Plain | Gated
-        head: SharedHead | OwnHead
+        head: SharedHead | UnscaledHead | OwnHead
         buckets: int = 32
         reach: int = 128  # words that are further apart are all equally far
         start: int = 0  # what the decoder reads first: the padding's id

@@ -1,7 +1,8 @@
 """Models in the form that others read: a folder for `transformers` or OpenCLIP, or a file as OpenAI and LAVIS have."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from chiasm.core.ability import Sees
 from chiasm.core.config import to_json
-from chiasm.core.dialect import Found, Layout, Rule, Tied
+from chiasm.core.dialect import Found, Layout, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
 from chiasm.data.text import Tokenizer
@@ -44,41 +46,79 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
             save_model(place, module, model.card, *_words(model))
         elif format == ONNX:
             onnx.require()
-            with new_folder(place) as inside, writing(place):
+            with _offering(model), new_folder(place) as inside, writing(place):
                 onnx.write(model, inside)
                 _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
                 _beside(inside, _card(model, format), *_words(model))
         else:
-            _write(model, _layout(model, format), place)
+            with _offering(model):
+                layout = _layout(model, format)
+                about, tensors = _told(model, layout, state(model.module))
+            _write(model, layout, about, tensors, place)
     return place
 
 
+@contextmanager
+def _offering(model: Predictor) -> Generator[None]:
+    """Whoever is told that a model cannot be written so is told how it can."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}; it can be written as {', '.join(_forms(model))}") from error
+
+
+def _forms(model: Predictor) -> list[str]:
+    """All that hold this very model."""
+    found, shapes = list[str](), {name: value.to("meta") for name, value in state(model.module).items()}
+    for layout in _fitting(model):
+        with suppress(ValueError):
+            _told(model, layout, shapes)
+            found.append(layout.format)
+    return [*dict.fromkeys(found), OWN, *([ONNX] if isinstance(model.module, Sees) else [])]
+
+
+def _fitting(model: Predictor) -> list[Layout]:
+    every = systems()[model.system].layouts
+    return [one for one in every if one.graph is type(model.config) and one.holds(model.config)]
+
+
 def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
-    fitting = [
-        one for one in systems()[model.system].layouts if one.graph is type(model.config) and one.holds(model.config)
-    ]
-    for layout in fitting:
+    for layout in _fitting(model):
         if layout.format == format:
             return layout
-    offered = [*dict.fromkeys(one.format for one in fitting), OWN, ONNX]
     known = {one.format for system in systems().values() for one in system.layouts}
     if format not in known:
-        raise unknown("format", format, offered)
-    raise ValueError(
-        f"format {format!r} has no class for {model.system}'s {type(model.config).__qualname__.partition('.')[0]}; "
-        f"it can be written as {', '.join(offered)}"
-    )
+        raise unknown("format", format, known | {OWN, ONNX})
+    kind = type(model.config).__qualname__.partition(".")[0]
+    raise ValueError(f"format {format!r} has no class for {model.system}'s {kind}")
 
 
-def _write(model: Predictor, layout: Layout, folder: Path) -> None:
-    about, tensors = layout.write(model.config), _tensors(model, layout.rules_for(model.config))
-    shapes = {name: tuple(one.shape) for name, one in tensors.items()}
+def _told(
+    model: Predictor, layout: Layout, values: Mapping[str, Tensor]
+) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+    """What is written of a model of these tensors: a config, where the form has one, and each as a file holds it.
+
+    Raises where whoever reads that would take it to be another.
+    """
+    about, rules = layout.write(model.config), layout.rules_for(model.config)
+    if about:  # safetensors holds no tensor twice
+        rules = [rule for rule in rules if not isinstance(rule, Tied)]
+    found = untranslate(values, rules, source=f"the {model.system} model")
+    shapes = {name: tuple(one.shape) for name, one in found.items()}
     _require_same(model.config, layout, Found(config=about, shapes=shapes))
+    return about, {name: value.contiguous() for name, value in found.items()}  # one row after the other
+
+
+def _write(
+    model: Predictor, layout: Layout, about: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
+) -> None:
     with new_folder(folder) as inside, writing(folder):
         if about:
-            _write_described(model, layout, about, inside)
+            _write_described(model, layout, about, tensors, inside)
         else:
-            torch.save({layout.inside: tensors} if layout.inside else tensors, inside / f"{layout.format}.pth")
+            torch.save(
+                {layout.inside: dict(tensors)} if layout.inside else dict(tensors), inside / f"{layout.format}.pth"
+            )
             _beside(inside, _card(model, layout.format), *_words(model))
 
 
@@ -122,13 +162,12 @@ def _facts(said: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
             yield above + name, value
 
 
-def _write_described(model: Predictor, layout: Layout, about: Mapping[str, Any], inside: Path) -> None:
+def _write_described(
+    model: Predictor, layout: Layout, about: Mapping[str, Any], tensors: Mapping[str, Tensor], inside: Path
+) -> None:
     """Tensors, and a config that says what they are."""
     config, weights = layout.files
-    once = [
-        rule for rule in layout.rules_for(model.config) if not isinstance(rule, Tied)
-    ]  # safetensors holds no tensor twice
-    safetensors.torch.save_file(_tensors(model, once), inside / weights, metadata={"format": "pt"})
+    safetensors.torch.save_file(dict(tensors), inside / weights, metadata={"format": "pt"})
     if layout.eyes is None:
         _write_read(model, layout, about, inside)
     else:
@@ -150,12 +189,6 @@ def _write_read(model: Predictor, layout: Layout, about: Mapping[str, Any], insi
     _json(inside / config, {**about, "dtype": str(model.dtype).removeprefix("torch.")})
     _json(inside / PREPROCESSOR, write_eyes(model.processor.pixels))
     _beside(inside, card, words, hints)
-
-
-def _tensors(model: Predictor, rules: Sequence[Rule]) -> dict[str, Tensor]:
-    """Each as a file holds it: one row after the other."""
-    found = untranslate(state(model.module), rules, source=f"the {model.system} model")
-    return {name: value.contiguous() for name, value in found.items()}
 
 
 def _json(path: Path, values: Mapping[str, Any]) -> None:
