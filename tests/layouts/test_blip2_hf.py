@@ -25,7 +25,6 @@ VISION = {
 QFORMER = {
     "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 71, "hidden_act": "relu", "num_hidden_layers": 3,
     "num_attention_heads": 3, "max_position_embeddings": 40, "encoder_hidden_size": 22, "use_qformer_text_input": True,
-    "cls_token_id": WORDS.markers.cls, "sep_token_id": WORDS.markers.sep, "mask_token_id": WORDS.markers.mask,
     "bos_token_id": WORDS.markers.dec, "pad_token_id": WORDS.markers.pad,
 }  # fmt: skip
 TEXTS = ["a red circle", "", "the small blue square at the top left of a big one"]
@@ -67,6 +66,7 @@ def test_search_and_matching_are_theirs_and_transformers_opens_what_we_export(
     theirs: Any, folder: Path, tmp_path: Path
 ) -> None:
     model = chiasm.load(folder)
+    assert model.config.markers == replace(WORDS.markers, enc=WORDS.markers.cls), "the tokenizer's, not BERT's"
     assert (model.system, model.abilities) == ("blip2", ("match", "embed", "classify", "rerank", "features"))
     pixels = model.processor(pictures())
     matched, compared = scores(theirs, pixels)

@@ -1,5 +1,6 @@
 """BLIP files of `transformers`: loaded by name, the same numbers, the same words, and back to the same bytes."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ TEXT = {
     "vocab_size": WORDS.vocab, "hidden_size": 24, "intermediate_size": 37, "hidden_act": "relu", "num_hidden_layers": 2,
     "num_attention_heads": 2, "encoder_hidden_size": 36, "max_position_embeddings": 40,
     "bos_token_id": WORDS.markers.dec, "sep_token_id": WORDS.markers.sep, "eos_token_id": WORDS.markers.sep,
-    "pad_token_id": WORDS.markers.pad, "cls_token_id": WORDS.markers.cls, "mask_token_id": WORDS.markers.mask,
+    "pad_token_id": WORDS.markers.pad,
 }  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def test_search_and_matching_are_theirs(tmp_path: Path, itm_token: str) -> None:
     cosine = theirs(pixel_values=pixels, use_itm_head=False, **alone)
     torch.testing.assert_close(told.itc_cosine, cosine.itm_score.diag(), **close)
     torch.testing.assert_close(states["images"], matched.last_hidden_state, **close)
-    assert model.config.markers.cls == WORDS.markers.cls
+    assert (model.config.markers.cls, model.config.markers.mask) == (WORDS.markers.cls, WORDS.markers.mask)
     again = BlipForImageTextRetrieval.from_pretrained(chiasm.export(model, tmp_path / "out")).eval()
     assert torch.equal(again(pixel_values=pixels, **opened).itm_score, matched.itm_score)
 
@@ -190,3 +191,14 @@ def test_an_old_folder_is_replaced_only_when_told_so(folder: Path, tmp_path: Pat
         chiasm.export(model, out)
     chiasm.export(model, out, overwrite=True)
     assert chiasm.load(out).caption(pictures()) == model.caption(pictures())
+
+
+def test_without_a_tokenizer_no_token_is_said_that_is_no_word(tmp_path: Path) -> None:
+    """[CLS] and [MASK] are BERT's 101 and 103 where nothing says more, which 99 words do not have."""
+    few = {"vocab_size": 99, "bos_token_id": 97}
+    made(BlipForImageTextRetrieval, TEXT | few).save_pretrained(tmp_path / "blip")
+    model = chiasm.load(tmp_path / "blip")
+    out = chiasm.export(model, tmp_path / "out")
+    said = json.loads((out / "config.json").read_text())["text_config"]
+    assert {name for name, value in said.items() if name.endswith("token_id") and value >= 99} == set()
+    assert chiasm.load(out).config == model.config

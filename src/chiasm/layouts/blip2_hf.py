@@ -11,7 +11,7 @@ from typing import Any
 from chiasm.archetypes.queries import QueryRetriever
 from chiasm.core.dialect import Dialect, Found, Layout, Own, Rename, mount
 from chiasm.core.types import Markers
-from chiasm.layouts.configs import NAMES, activation, expansion, settings, vision
+from chiasm.layouts.configs import NAMES, activation, expansion, known, settings, vision
 from chiasm.nn.norm import LayerNorm
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import Bare, PatchStem, ViT
@@ -123,7 +123,7 @@ def _read(found: Found) -> QueryRetriever.Config:
 
 
 def _write(cfg: QueryRetriever.Config) -> Mapping[str, Any]:
-    markers = cfg.markers
+    markers, looks = cfg.markers, write_qformer(cfg.qformer)
     tokens = {
         "pad_token_id": markers.pad, "cls_token_id": markers.cls, "sep_token_id": markers.sep,
         "mask_token_id": markers.mask, "bos_token_id": markers.dec, "enc_token_id": markers.enc,
@@ -132,7 +132,7 @@ def _write(cfg: QueryRetriever.Config) -> Mapping[str, Any]:
         "architectures": ["Blip2ForImageTextRetrieval"],
         "model_type": "blip-2",
         "vision_config": write_vision(cfg.vision),
-        "qformer_config": {**write_qformer(cfg.qformer), "use_qformer_text_input": True, **tokens},
+        "qformer_config": {**looks, "use_qformer_text_input": True, **known(tokens, looks["vocab_size"])},
         "num_query_tokens": cfg.qformer.queries,
         "image_text_hidden_size": cfg.embed,
     }

@@ -11,7 +11,7 @@ from chiasm.archetypes.answer import Answerer
 from chiasm.archetypes.med import Captioner, Retriever
 from chiasm.core.dialect import Found, Layout, Own, Rename, Rule, mount
 from chiasm.core.types import Markers
-from chiasm.layouts.configs import NAMES, activation, expansion, settings, vision
+from chiasm.layouts.configs import NAMES, activation, expansion, known, settings, vision
 from chiasm.nn.bert import Bert
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.weights.dialects import bert, vit
@@ -101,8 +101,9 @@ def _write(
     if text.reads != tuple(range(text.depth)):
         raise ValueError(f"transformers' BLIP reads the picture in all {text.depth} layers, ours in {text.reads}")
     tokens = {
-        "bos_token_id": markers.dec, "eos_token_id": markers.sep, "pad_token_id": markers.pad,
-        "cls_token_id": markers.cls, "mask_token_id": markers.mask, "enc_token_id": markers.enc,
+        "bos_token_id": markers.dec, "eos_token_id": markers.sep, "sep_token_id": markers.sep,
+        "pad_token_id": markers.pad, "cls_token_id": markers.cls, "mask_token_id": markers.mask,
+        "enc_token_id": markers.enc,
     }  # fmt: skip
     return {
         "architectures": [architecture],
@@ -113,8 +114,8 @@ def _write(
             "intermediate_size": round(text.expansion * text.dim), "hidden_act": NAMES[text.activation],
             "max_position_embeddings": text.max_len, "encoder_hidden_size": text.image_dim,
             "layer_norm_eps": text.eps, "hidden_dropout_prob": text.dropout,
-            "attention_probs_dropout_prob": text.dropout, "sep_token_id": markers.sep, "is_decoder": True,
-            "label_smoothing": smoothing, **tokens,
+            "attention_probs_dropout_prob": text.dropout, "is_decoder": True, "label_smoothing": smoothing,
+            **known(tokens, text.vocab),
         },
         "vision_config": {
             "model_type": "blip_vision_model", "hidden_size": eyes.dim, "num_hidden_layers": eyes.depth,

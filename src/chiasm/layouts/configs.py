@@ -42,6 +42,11 @@ def expansion(theirs: Mapping[str, Any]) -> float:
     return theirs["intermediate_size"] / theirs["hidden_size"]
 
 
+def known(tokens: Mapping[str, int], vocab: int) -> Mapping[str, int]:
+    """Those that there are: where nothing said what BERT's five are, its own numbers stood in for them."""
+    return {name: token for name, token in tokens.items() if token < vocab}
+
+
 def vision(theirs: Mapping[str, Any], stem: PatchStem | NormedStem) -> ViT.Config:
     """A vision tower of such settings."""
     return ViT.Config(

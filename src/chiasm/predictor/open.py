@@ -1,6 +1,6 @@
 """From a name to a `Predictor`: a folder of one's own, or a published size with random weights."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -24,6 +24,7 @@ from chiasm.weights.hub import fetch, fetch_words
 from chiasm.weights.state import assign, state
 
 ITM_TOKENS = ("enc", "cls")
+BERTS = {"sep": 102, "dec": 30_522, "enc": 30_523}  # what stands in for what a form does not say
 METHODS = {"fast": Resize.FAST, "exact": Resize.EXACT}
 
 
@@ -77,13 +78,13 @@ def load(
         module = module.to(device=place, dtype=dtype)
     if base is not None:
         module, card = completed(module, card, Path(source))
-    if itm_token == "cls":
-        module, card = _opened_by_cls(module, card)
     home = path if path.is_dir() else path.parent
     given = _located(tokenizer, token=token, offline=offline)
     words, hints = _tokenizer(beside(home) if given is None else given), _hints(given) or _hints(home)
     if not is_ours(path) and words is not None:
-        module, card = _framed(module, card, words)
+        module, card = _marked(*_framed(module, card, words), words)
+    if itm_token == "cls":
+        module, card = _opened_by_cls(module, card)
     usual = partial(usual_tokenizer, card, token=token, offline=offline)
     return Predictor(module, card, usual if words is None else words, hints=hints, method=METHODS[preprocess])
 
@@ -103,6 +104,19 @@ def _framed(module: nn.Module, card: ModelCard, words: Tokenizer) -> tuple[nn.Mo
             return _rebuilt(module, card, replace(config, wording=replace(said, start=start, close=close)))
         case _:
             return module, card
+
+
+def _marked(module: nn.Module, card: ModelCard, words: Tokenizer) -> tuple[nn.Module, ModelCard]:
+    """The same weights, and special tokens where the tokenizer has them, unless a config says where."""
+    config = card.config
+    if not isinstance(config, Fits) or (said := markers_of(config)) is None:
+        return module, card
+    here, before = asdict(words.markers), asdict(said)
+    assumed = {name for name, usual in BERTS.items() if before[name] == usual}
+    marked = replace(said, **{name: here[name] for name in {"cls", "mask", *assumed}})  # theirs never say these two
+    if said.enc == said.cls:
+        marked = replace(marked, enc=marked.cls)
+    return (module, card) if marked == said else _rebuilt(module, card, config.fitted(vocab_of(config), marked))
 
 
 def _rebuilt(module: nn.Module, card: ModelCard, config: Config) -> tuple[nn.Module, ModelCard]:
