@@ -246,3 +246,15 @@ def test_what_they_have_no_class_for_is_told(tmp_path: Path) -> None:
         chiasm.export(model, tmp_path / "out")
     with pytest.raises(ValueError, match="no class for blip2's SplicedLM"):
         chiasm.export(chiasm.create("blip2/tiny-vqa", device="cpu"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "qwen2", "mistral"])
+def test_what_fills_up_rows_need_not_be_said(name: str) -> None:
+    """By default their configs have no `pad_token_id`; nobody reads padding, so it may be what ends."""
+    config: dict[str, Any] = {"text_config": {"model_type": name, "pad_token_id": None, "eos_token_id": 7}}
+    found = Found(config=config, shapes={"query_tokens": (1, 32, 768)})
+    wording = spliced_hf.BLIP2.read(found).wording
+    assert (wording.start, wording.end, wording.pad) == (None, 7, 7)
+    del config["text_config"]["eos_token_id"]
+    with pytest.raises(ValueError, match=f"text_config of a {name} has no eos_token_id"):
+        spliced_hf.BLIP2.read(found)

@@ -110,7 +110,12 @@ def _wording(theirs: Mapping[str, Any], usual: Wording | None, *, encodes: bool)
     """The tokens that the config says, or else those that are usual, and usual words."""
     said = {} if FIRST_LLAMA in (theirs.get("architectures") or ()) else theirs
     known = {ours: said[name] for ours, name in TOKENS.items() if said.get(name) is not None and said[name] >= 0}
-    wording = {**({} if usual is None else asdict(usual)), **known}
+    wording = {"start": None, **({} if usual is None else asdict(usual)), **known}
+    if "end" not in wording:
+        raise ValueError(
+            f"text_config of a {theirs.get('model_type')} has no eos_token_id, with which a model stops: add it there"
+        )
+    wording.setdefault("pad", wording["end"])  # nobody reads padding
     wording.pop("image_token", None)
     return {**wording, "start": None, "close": wording["end"]} if encodes else {**wording, "close": None}
 
