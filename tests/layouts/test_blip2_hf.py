@@ -10,6 +10,7 @@ import torch
 from transformers import AutoImageProcessor, Blip2Config, Blip2ForImageTextRetrieval
 
 import chiasm
+from chiasm.archetypes.queries import QueryAligner
 from chiasm.core.dialect import Found
 from chiasm.data.text import Tokenizer
 from chiasm.layouts.blip2_hf import LAYOUTS, read_norm, read_vision
@@ -121,9 +122,13 @@ def test_what_we_do_not_do_is_refused(part: str, wrong: dict[str, Any], reason: 
 
 
 def test_what_they_have_no_class_for_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no class for blip2's QueryAligner"):
-        chiasm.export(chiasm.create("blip2/tiny-aligner"), tmp_path / "out")
-    model = chiasm.create("blip2/tiny-retriever")
-    model.card = replace(model.card, config=blip2.tiny_towers(vit.tiny(vit.SOONER)))
-    with pytest.raises(ValueError, match="this tower has a ConvStem and ends Normed"):
-        chiasm.export(model, tmp_path / "out")
+    model, sooner = chiasm.create("blip2/tiny-retriever"), blip2.tiny_towers(vit.tiny(vit.SOONER))
+    for config in (sooner, QueryAligner.Config(retriever=sooner)):
+        model.card = replace(model.card, config=config)
+        with pytest.raises(ValueError, match=r"a ConvStem and ends Normed; it can be written as chiasm, onnx$"):
+            chiasm.export(model, tmp_path / "out")
+
+
+def test_what_never_learnt_to_write_is_no_first_stage_of_lavis(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"also writes, by Qformer.cls, .*; it can be written as hf, chiasm, onnx$"):
+        chiasm.export(chiasm.load(folder), tmp_path / "out", format="lavis")

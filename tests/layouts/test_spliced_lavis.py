@@ -9,8 +9,10 @@ import torch
 
 import chiasm
 from chiasm.archetypes.spliced import seeing
+from chiasm.core.dialect import Found
 from chiasm.core.types import Pixels
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
+from chiasm.layouts.spliced_lavis import read_llama, read_opt, read_t5
 from chiasm.layouts.wordings import INSTRUCTED_T5, OPT, T5, VICUNA
 from chiasm.nn import decoders
 from chiasm.nn.connector import QFormerConnector
@@ -147,3 +149,20 @@ def test_lavis_takes_flan_t5_s_activation_for_another() -> None:
     other = Predictor(tanh.build(), replace(model.card, config=tanh), None)
     with pytest.raises(ValueError, match=r"cannot say that lm.mlp.activation is 'TANH_GELU'.* to be 'GELU'"):
         chiasm.export(other, Path("never"), format="lavis")
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "width", "told"),
+    [
+        (read_opt, "model.decoder.embed_tokens.weight", 48, "a width of 48 makes no 32 heads, as many as OPT has"),
+        (read_llama, "model.embed_tokens.weight", 48, "a width of 48 makes no heads of 128"),
+        (read_t5, "encoder.block.0.layer.0.SelfAttention.q.weight", 45, "a width of 45 makes no heads of 64"),
+    ],
+)
+def test_widths_that_no_heads_divide_are_told(read: Any, name: str, width: int, told: str) -> None:
+    others = (
+        "shared.weight", "model.decoder.embed_positions.weight", "model.decoder.layers.0.fc1.weight",
+        "model.layers.0.mlp.gate_proj.weight", "encoder.block.0.layer.1.DenseReluDense.wi_0.weight",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=told):
+        read(Found(config={}, shapes={**dict.fromkeys(others, (50, 40)), name: (width, width)}), "")

@@ -1,14 +1,15 @@
 """BLIP-2 as `transformers` has it (arXiv:2301.12597): `Blip2ForImageTextRetrieval`, which compares and matches.
 
 What a config leaves out has the default of `transformers` 5 (Blip2VisionConfig, Blip2QFormerConfig). One eps stands
-there for the tower and for the norm behind it, and no temperature, since nothing is trained.
+there for the tower and for the norm behind it, and no temperature, since nothing is trained. Of a `QueryAligner`, the
+first stage whole, the head that writes stays behind too.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from chiasm.archetypes.queries import QueryRetriever
+from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core.dialect import Dialect, Found, Layout, Own, Rename, mount
 from chiasm.core.types import Markers
 from chiasm.layouts.configs import NAMES, activation, expansion, known, settings, vision
@@ -138,21 +139,32 @@ def _write(cfg: QueryRetriever.Config) -> Mapping[str, Any]:
     }
 
 
+def _rules(ours: str) -> Dialect:
+    looks = f"{ours}qformer"
+    return (
+        *sees(vision=f"{ours}vision", norm=f"{ours}vision_norm", looks=looks),
+        *mount(qformer.TRANSFORMERS_TEXT, theirs="qformer.", ours=f"{looks}."),
+        *mount(qformer.TRANSFORMERS_EMBED, theirs="embeddings.", ours=f"{looks}."),
+        Rename("vision_projection", f"{ours}image_head"),
+        Rename("text_projection", f"{ours}text_head"),
+        Rename("itm_head", f"{ours}match_head"),
+        Own(f"{ours}temperature", 0.07),  # where training began: their files hold none
+    )
+
+
+def _fits(found: Found) -> bool:
+    return found.shapes.keys() >= PARTS
+
+
 LAYOUTS = (
+    Layout(format="hf", graph=QueryRetriever.Config, fits=_fits, read=_read, write=_write, rules=_rules("")),
+    # comes second, so that what is written of it is read as what is left of it
     Layout(
         format="hf",
-        graph=QueryRetriever.Config,
-        fits=lambda found: found.shapes.keys() >= PARTS,
-        read=_read,
-        write=_write,
-        rules=(
-            *sees(vision="vision", norm="vision_norm", looks="qformer"),
-            *mount(qformer.TRANSFORMERS_TEXT, theirs="qformer.", ours="qformer."),
-            *mount(qformer.TRANSFORMERS_EMBED, theirs="embeddings.", ours="qformer."),
-            Rename("vision_projection", "image_head"),
-            Rename("text_projection", "text_head"),
-            Rename("itm_head", "match_head"),
-            Own("temperature", 0.07),  # where training began: their files hold none
-        ),
+        graph=QueryAligner.Config,
+        fits=_fits,
+        read=lambda found: QueryAligner.Config(retriever=_read(found)),
+        write=lambda cfg: _write(cfg.retriever),
+        rules=(*_rules("retriever."), Own("word_head")),
     ),
 )

@@ -5,12 +5,13 @@ is what was published: heads of 88 in EVA's tower and of 64 elsewhere, and every
 """
 
 import math
+from typing import NoReturn
 
 from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
 from chiasm.core.system import Vocabulary
 from chiasm.core.types import Markers
-from chiasm.layouts.original import BERT, COMMIT, HEAD
+from chiasm.layouts.original import BERT, COMMIT, HEAD, heads
 from chiasm.nn.mlp import Activation
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import Bare, NormedStem, PatchStem, ViT
@@ -43,7 +44,7 @@ def _read_eva(found: Found) -> ViT.Config:
     return ViT.Config(
         dim=dim,
         depth=found.count("visual_encoder.blocks."),
-        heads=dim // EVA_HEAD,
+        heads=heads(dim, EVA_HEAD),
         image=patch * math.isqrt(found.shape("visual_encoder.pos_embed")[1] - 1),
         stem=PatchStem(patch=patch),
         expansion=found.shape("visual_encoder.blocks.0.mlp.fc1.weight")[0] / dim,
@@ -56,7 +57,7 @@ def _read_clip(found: Found) -> ViT.Config:
     return ViT.Config(
         dim=dim,
         depth=found.count(BLOCK),
-        heads=dim // HEAD,
+        heads=heads(dim, HEAD),
         image=patch * math.isqrt(found.shape("visual_encoder.positional_embedding")[0] - 1),
         stem=NormedStem(patch=patch),
         expansion=found.shape(f"{BLOCK}0.mlp.c_fc.weight")[0] / dim,
@@ -76,7 +77,7 @@ def read_qformer(found: Found, *, image_dim: int, theirs: str = "") -> QFormer.C
     if words in found.shapes:
         text = Words(vocab=found.shape(words)[0], max_len=found.shape(places)[0])
     return QFormer.Config(
-        image_dim=image_dim, text=text, queries=queries, dim=dim, depth=depth, heads=dim // HEAD, reads=reads,
+        image_dim=image_dim, text=text, queries=queries, dim=dim, depth=depth, heads=heads(dim, HEAD), reads=reads,
         expansion=found.shape(f"{below}0.intermediate_query.dense.weight")[0] / dim,
     )  # fmt: skip
 
@@ -122,6 +123,13 @@ def _rules(cfg: QueryAligner.Config) -> Dialect:
     )
 
 
+def _lacks(_: QueryRetriever.Config) -> NoReturn:
+    raise ValueError(
+        "LAVIS's first stage also writes, by Qformer.cls, and this model compares and matches alone: it was loaded "
+        "from a form that holds no such head"
+    )
+
+
 LAYOUTS = (
     Layout(
         format="lavis",
@@ -133,4 +141,5 @@ LAYOUTS = (
         rules=(),
         more=_rules,
     ),
+    Layout(format="lavis", graph=QueryRetriever.Config, fits=lambda _: False, read=_read, write=_lacks, rules=()),
 )

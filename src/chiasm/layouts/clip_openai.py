@@ -11,6 +11,7 @@ from typing import Any
 
 from chiasm.archetypes.dual import DualEncoder
 from chiasm.core.dialect import Found, Layout
+from chiasm.layouts.original import heads
 from chiasm.nn.mlp import Activation
 from chiasm.nn.texttower import TextTower
 from chiasm.nn.vit import NormedStem, ViT
@@ -56,7 +57,7 @@ def require_eps(cfg: DualEncoder.Config) -> None:
 def _assumed(vision: int, text: int) -> Unsaid:
     """What towers of these widths have, as published."""
     activation = Activation.GELU if vision in WIDE else Activation.QUICK_GELU
-    return vision // WIDE.get(vision, HEAD), text // HEAD, activation
+    return heads(vision, WIDE.get(vision, HEAD)), heads(text, HEAD), activation
 
 
 def _read(found: Found) -> DualEncoder.Config:

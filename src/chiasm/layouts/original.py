@@ -23,6 +23,16 @@ GONE = (
 TWIN = tuple(Drop(name, "of a training that is over") for name in GONE)
 
 
+def heads(dim: int, each: int) -> int:
+    """How many heads of `each` a width makes, where no config says it."""
+    if dim % each:
+        raise ValueError(
+            f"a width of {dim} makes no heads of {each}, as all files of this form have; one with a config.json says "
+            "how many there are: convert the model to hf where it was made"
+        )
+    return dim // each
+
+
 def vision(found: Found) -> ViT.Config:
     """Of `visual_encoder`."""
     dim, _, patch, _ = found.shape("visual_encoder.patch_embed.proj.weight")
@@ -30,7 +40,7 @@ def vision(found: Found) -> ViT.Config:
     return ViT.Config(
         dim=dim,
         depth=found.count("visual_encoder.blocks."),
-        heads=dim // HEAD,
+        heads=heads(dim, HEAD),
         image=patch * math.isqrt(places),
         stem=PatchStem(patch=patch),
         expansion=found.shape("visual_encoder.blocks.0.mlp.fc1.weight")[0] / dim,
@@ -50,7 +60,7 @@ def text(found: Found, below: str, keys: str = "self") -> Bert.Config:
         image_dim=found.shape(across[reads[0]])[1],
         dim=dim,
         depth=depth,
-        heads=dim // HEAD,
+        heads=heads(dim, HEAD),
         reads=reads,
         max_len=found.shape(f"{below}embeddings.position_embeddings.weight")[0],
         expansion=found.shape(f"{below}encoder.layer.0.intermediate.dense.weight")[0] / dim,

@@ -18,6 +18,7 @@ from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
 from chiasm.core.types import Wording
 from chiasm.layouts import languages
 from chiasm.layouts.blip2_lavis import asks, read_qformer, read_tower, tower
+from chiasm.layouts.original import heads
 from chiasm.layouts.spliced_hf import ENCODER, bridge, told, untold
 from chiasm.layouts.wordings import INSTRUCTED_T5, OPT, T5, VICUNA
 from chiasm.nn import decoders
@@ -47,6 +48,8 @@ def read_opt(found: Found, below: str) -> DecoderLM.Config:
     vocab, dim = found.shape(f"{below}embed_tokens.weight")
     places, _ = found.shape(f"{below}embed_positions.weight")
     hidden, _ = found.shape(f"{below}layers.0.fc1.weight")
+    if dim % OPT_HEADS:
+        raise ValueError(f"a width of {dim} makes no {OPT_HEADS} heads, as many as OPT has in all files of this form")
     lm = decoders.opt(dim=dim, depth=found.count(f"{below}layers."), heads=OPT_HEADS, vocab=vocab, max_len=places - 2)
     return replace(lm, mlp=Plain(hidden=hidden, activation=Activation.RELU))
 
@@ -57,7 +60,7 @@ def read_llama(found: Found, below: str) -> DecoderLM.Config:
     vocab, dim = found.shape(f"{below}embed_tokens.weight")
     hidden, _ = found.shape(f"{below}layers.0.mlp.gate_proj.weight")
     depth = found.count(f"{below}layers.")
-    return decoders.llama(dim=dim, depth=depth, heads=dim // LLAMA_HEAD, hidden=hidden, vocab=vocab)
+    return decoders.llama(dim=dim, depth=depth, heads=heads(dim, LLAMA_HEAD), hidden=hidden, vocab=vocab)
 
 
 def read_t5(found: Found, below: str) -> EncDecLM.Config:
@@ -70,7 +73,7 @@ def read_t5(found: Found, below: str) -> EncDecLM.Config:
         dim=dim,
         depth=found.count(f"{below}encoder.block."),
         decoder_depth=found.count(f"{below}decoder.block."),
-        heads=width // T5_HEAD,
+        heads=heads(width, T5_HEAD),
         head_dim=T5_HEAD,
         hidden=hidden,
         mlp=Gated(activation=Activation.GELU),

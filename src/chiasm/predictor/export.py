@@ -1,7 +1,7 @@
 """Models in the form that others read: a folder for `transformers` or OpenCLIP, or a file as OpenAI and LAVIS have."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from chiasm.core.ability import Sees
 from chiasm.core.config import to_json
-from chiasm.core.dialect import Found, Layout, Tied
+from chiasm.core.dialect import Found, Layout, Own, Tied
 from chiasm.core.errors import unknown
 from chiasm.core.files import new_folder, writing
 from chiasm.data.text import Tokenizer
@@ -119,7 +119,7 @@ def _write(
             torch.save(
                 {layout.inside: dict(tensors)} if layout.inside else dict(tensors), inside / f"{layout.format}.pth"
             )
-            _beside(inside, _card(model, layout.format), *_words(model))
+            _beside(inside, _card(model, layout.format, _left(model, layout)), *_words(model))
 
 
 def _beside(folder: Path, card: str, words: Saved | None, hints: Saved | None) -> None:
@@ -172,12 +172,12 @@ def _write_described(
         _write_read(model, layout, about, inside)
     else:
         _json(inside / config, {**about, **layout.eyes.write(model.processor.pixels)})
-        _beside(inside, _card(model, layout.format), *_words(model))
+        _beside(inside, _card(model, layout.format, _left(model, layout)), *_words(model))
 
 
 def _write_read(model: Predictor, layout: Layout, about: Mapping[str, Any], inside: Path) -> None:
     """A config, and what reads pictures and words before it: a processor of transformers, where all of it is here."""
-    card, (words, hints) = _card(model, layout.format), _words(model)
+    card, (words, hints) = _card(model, layout.format, _left(model, layout)), _words(model)
     try:
         found = processor(model.config, about, words, hints)
     except NoProcessorError as error:
@@ -195,8 +195,15 @@ def _json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n")
 
 
-def _card(model: Predictor, form: str) -> str:
+def _left(model: Predictor, layout: Layout) -> list[str]:
+    """What the form has no place for."""
+    own = [rule.ours for rule in layout.rules_for(model.config) if isinstance(rule, Own)]
+    return [part for part in own if any(f"{name}.".startswith(f"{part}.") for name in state(model.module))]
+
+
+def _card(model: Predictor, form: str, left: Sequence[str] = ()) -> str:
     """A model card that claims no more than is known."""
+    rest = f"\nThis form has no place for these, which were left out: {', '.join(left)}.\n" if left else ""
     paper = systems()[model.system].paper
     parameters = sum(weight.numel() for weight in model.module.parameters())
     return (
@@ -204,5 +211,5 @@ def _card(model: Predictor, form: str) -> str:
         f"Exported by Chiasm (Apache-2.0) in the format `{form}`. {parameters:,} parameters, "
         f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
         "The licence of the weights is that of whatever they were trained from (BLIP, ALBEF and LAVIS are published "
-        "under BSD-3-Clause, CLIP under MIT): check before you publish.\n"
+        f"under BSD-3-Clause, CLIP under MIT): check before you publish.\n{rest}"
     )
