@@ -14,6 +14,7 @@ import chiasm
 from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core.types import Pixels, Text
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
+from chiasm.data.text import Tokenizer
 from chiasm.layouts.blip2_lavis import LAYOUTS, MARKERS
 from chiasm.nn.mlp import Activation
 from chiasm.nn.qformer import QFormer, Words
@@ -192,3 +193,17 @@ def test_widths_that_no_heads_divide_are_told(config: ViT.Config, told: str, tmp
     torch.save({"model": tensors}, tmp_path / "small.pth")
     with pytest.raises(ValueError, match=told):
         chiasm.load(tmp_path / "small.pth")
+
+
+def test_special_tokens_are_where_the_tokenizer_beside_a_file_has_them(tmp_path: Path) -> None:
+    """A file says none: they are BERT's own, unless another tokenizer lies there; and so it is written again."""
+    words = Tokenizer.builtin()
+    small = GRAPHS["eva"].fitted(words.vocab, MARKERS)
+    out = chiasm.export(model_of(small), tmp_path / "out", format="lavis")
+    words.save(out / "tokenizer.json")
+    model = chiasm.load(out)
+    here = words.markers
+    assert model.config.retriever.markers == replace(here, enc=here.cls)
+    again = chiasm.export(model, tmp_path / "again", format="lavis")
+    assert (again / "tokenizer.json").is_file()
+    assert chiasm.load(again).config == model.config

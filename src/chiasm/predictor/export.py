@@ -19,6 +19,7 @@ from chiasm.data.text import Tokenizer
 from chiasm.predictor import onnx
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import PREPROCESSOR, PROCESSOR, write_eyes
+from chiasm.predictor.open import marked
 from chiasm.predictor.processor import NoProcessorError, processor
 from chiasm.predictor.verbs import Predictor
 from chiasm.weights.folder import Tokenizer as Saved
@@ -105,7 +106,7 @@ def _told(
         rules = [rule for rule in rules if not isinstance(rule, Tied)]
     found = untranslate(values, rules, source=f"the {model.system} model")
     shapes = {name: tuple(one.shape) for name, one in found.items()}
-    _require_same(model.config, layout, Found(config=about, shapes=shapes))
+    _require_same(model, layout, Found(config=about, shapes=shapes))
     return about, {name: value.contiguous() for name, value in found.items()}  # one row after the other
 
 
@@ -133,13 +134,15 @@ def _words(model: Predictor) -> tuple[Tokenizer | None, Tokenizer | None]:
     return model.tokenizer if model.has_tokenizer else None, model.hints
 
 
-def _require_same(config: Any, layout: Layout, written: Found) -> None:
-    """Raise where whoever reads what is `written` would take the model to be another."""
+def _require_same(model: Predictor, layout: Layout, written: Found) -> None:
+    """Raise where whoever reads what is `written`, and the tokenizer beside it, would take the model to be another."""
+    words, _ = _words(model)
     try:
         read = layout.read(written)
     except ValueError as error:
         raise ValueError(f"format {layout.format!r} cannot hold this model: {error}") from error
-    ours, theirs = dict(_facts(to_json(config))), dict(_facts(to_json(read)))
+    read = read if words is None else marked(read, words)
+    ours, theirs = dict(_facts(to_json(model.config))), dict(_facts(to_json(read)))
     odd = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
     if odd:
         name = min(odd)

@@ -82,7 +82,7 @@ def load(
     given = _located(tokenizer, token=token, offline=offline)
     words, hints = _tokenizer(beside(home) if given is None else given), _hints(given) or _hints(home)
     if not is_ours(path) and words is not None:
-        module, card = _marked(*_framed(module, card, words), words)
+        module, card = _framed(module, card, words)
     if itm_token == "cls":
         module, card = _opened_by_cls(module, card)
     usual = partial(usual_tokenizer, card, token=token, offline=offline)
@@ -98,25 +98,23 @@ def _opened_by_cls(module: nn.Module, card: ModelCard) -> tuple[nn.Module, Model
 
 
 def _framed(module: nn.Module, card: ModelCard, words: Tokenizer) -> tuple[nn.Module, ModelCard]:
-    """The same weights, and prompts that begin and end as the tokenizer has it: configs are not always right there."""
+    """The same weights, and texts that begin and end as the tokenizer has it: configs are not always right there."""
     match card.config, words.around:
-        case SplicedLM.Config(wording=said) as config, (start, close) if (said.start, said.close) != (start, close):
-            return _rebuilt(module, card, replace(config, wording=replace(said, start=start, close=close)))
-        case _:
-            return module, card
+        case SplicedLM.Config(wording=said) as theirs, (start, close):
+            config = replace(theirs, wording=replace(said, start=start, close=close))
+        case theirs, _:
+            config = marked(theirs, words)
+    return (module, card) if config == card.config else _rebuilt(module, card, config)
 
 
-def _marked(module: nn.Module, card: ModelCard, words: Tokenizer) -> tuple[nn.Module, ModelCard]:
-    """The same weights, and special tokens where the tokenizer has them, unless a config says where."""
-    config = card.config
+def marked(config: Config, words: Tokenizer) -> Config:
+    """The same with special tokens where the tokenizer has them, unless a form of others says where."""
     if not isinstance(config, Fits) or (said := markers_of(config)) is None:
-        return module, card
+        return config
     here, before = asdict(words.markers), asdict(said)
     assumed = {name for name, usual in BERTS.items() if before[name] == usual}
-    marked = replace(said, **{name: here[name] for name in {"cls", "mask", *assumed}})  # theirs never say these two
-    if said.enc == said.cls:
-        marked = replace(marked, enc=marked.cls)
-    return (module, card) if marked == said else _rebuilt(module, card, config.fitted(vocab_of(config), marked))
+    now = replace(said, **{name: here[name] for name in {"cls", "mask", *assumed}})  # theirs never say these two
+    return config.fitted(vocab_of(config), replace(now, enc=now.cls) if said.enc == said.cls else now)
 
 
 def _rebuilt(module: nn.Module, card: ModelCard, config: Config) -> tuple[nn.Module, ModelCard]:
