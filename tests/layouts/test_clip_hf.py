@@ -202,6 +202,6 @@ def test_what_theirs_cannot_do_is_said(folder: Path, tmp_path: Path) -> None:
     model.card = replace(model.card, config=config.worded(256, 2))
     with pytest.raises(ValueError, match=r"format 'hf' cannot say that text.end is 2"):
         chiasm.export(model, tmp_path / "out")
-    with pytest.raises(ValueError, match=r"it can be written as hf, openai, openclip, chiasm"):
-        chiasm.export(model, tmp_path / "out", format="lavis")
+    with pytest.raises(ValueError, match=r"it can be written as hf, .*chiasm, onnx$"):
+        chiasm.export(chiasm.load(folder), tmp_path / "out", format="lavis")
     assert not (tmp_path / "out").exists()
