@@ -34,6 +34,7 @@ def test_from_form_to_form_and_back(theirs: Path, tmp_path: Path, capsys: pytest
         assert main(["convert", at, str(tmp_path / f"to-{form}"), "--format", form]) == 0
         at = str(tmp_path / f"to-{form}")
     assert "holds blip/custom as hf: match, embed" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["convert", str(theirs), str(tmp_path / "to-lavis"), "--format", "lavis", "--overwrite"]) == 0
     again = BlipForImageTextRetrieval.from_pretrained(at).state_dict()
     own = BlipForImageTextRetrieval.from_pretrained(theirs).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in own.items())
@@ -55,5 +56,7 @@ def test_what_cannot_be_written_says_what_can(theirs: Path, tmp_path: Path, caps
     assert main(["convert", str(theirs), str(tmp_path / "out"), "--format", "openai"]) == 1
     assert "hf, lavis" in capsys.readouterr().err
     assert main(["convert", str(theirs), str(theirs)]) == 1
-    assert "choose another folder" in capsys.readouterr().err
+    assert "choose another folder, or pass --overwrite to replace it" in capsys.readouterr().err
+    assert main(["convert", str(theirs), str(theirs), "--overwrite"]) == 1
+    assert "did not export" in capsys.readouterr().err
     assert main(["convert", str(theirs), str(tmp_path / "out"), "--format", "onyx"]) == 2

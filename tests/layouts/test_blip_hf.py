@@ -202,3 +202,29 @@ def test_without_a_tokenizer_no_token_is_said_that_is_no_word(tmp_path: Path) ->
     said = json.loads((out / "config.json").read_text())["text_config"]
     assert {name for name, value in said.items() if name.endswith("token_id") and value >= 99} == set()
     assert chiasm.load(out).config == model.config
+
+
+@pytest.mark.parametrize("form", ["chiasm", "hf"])
+def test_what_no_export_wrote_is_never_replaced(form: str, folder: Path, tmp_path: Path) -> None:
+    model, out = chiasm.load(folder), tmp_path / "out"
+    chiasm.export(model, out, format=form)
+    chiasm.export(model, out, format="hf", overwrite=True)
+    chiasm.export(model, out, format=form, overwrite=True)
+    (out / "precious.txt").write_text("mine")
+    for place, told in (
+        (out, r"out holds precious\.txt, which no export wrote"),
+        (folder, r"holds generation_config\.json, which no"),  # transformers wrote it
+        (folder / "config.json", "is a file"),
+    ):
+        before = {file: file.read_bytes() for file in (place.iterdir() if place.is_dir() else [place])}
+        with pytest.raises(ValueError, match=told):
+            chiasm.export(model, place, overwrite=True)
+        assert all(file.read_bytes() == data for file, data in before.items())
+
+
+def test_a_folder_with_nothing_but_notes_keeps_them(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match="did not export"):
+        chiasm.export(chiasm.load(folder), tmp_path / "notes", overwrite=True)
+    assert (tmp_path / "notes" / "README.md").read_text() == "mine"

@@ -2,12 +2,13 @@
 
 from chiasm.cli.options import Convert
 from chiasm.cli.verbs import DTYPES
-from chiasm.predictor.export import export
+from chiasm.predictor.export import export, require_room
 from chiasm.predictor.open import load
 
 
 def convert(asked: Convert) -> None:
     """Load one, write the other."""
+    require_room(asked.target, replace=asked.overwrite, asked="--overwrite")
     model = load(
         asked.source,
         device="cpu",

@@ -234,7 +234,7 @@ class Convert:
     revision: Revision = None
     """For the hub: a branch, tag or commit."""
     overwrite: Flag = False
-    """Replace the folder if it exists."""
+    """Replace the folder if it is one of an earlier export."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,14 +20,15 @@ from chiasm.predictor import onnx
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import PREPROCESSOR, PROCESSOR, write_eyes
 from chiasm.predictor.open import marked
-from chiasm.predictor.processor import NoProcessorError, processor
+from chiasm.predictor.processor import ABOUT_WORDS, NoProcessorError, processor
 from chiasm.predictor.verbs import Predictor
+from chiasm.weights.folder import CONFIG, HINTS, TOKENIZER, WEIGHTS, is_ours, save_model, save_words
 from chiasm.weights.folder import Tokenizer as Saved
-from chiasm.weights.folder import save_model, save_words
 from chiasm.weights.state import state
 from chiasm.weights.translate import untranslate
 
 OWN, ONNX = "chiasm", "onnx"
+CARD, MADE = "README.md", "Exported by Chiasm (Apache-2.0)"
 # what a config says of training alone; eps, in which the files of one model differ: docs/weights.md; and a token that
 # nothing here reads
 LEARNING = {"dropout", "drop_path", "std", "smoothing", "prompt", "eps", "ramp", "trust", "momentum", "image_token"}
@@ -37,11 +38,11 @@ def export(model: Predictor, folder: str | Path, *, format: str = "hf", overwrit
     """Write `model` to `folder`, whole or not at all: as `transformers` (hf), LAVIS (lavis) or chiasm has it.
 
     CLIP can also be had as openai and openclip. As "onnx" it is graphs for other runtimes (`predictor/onnx.py`), which
-    nothing here reads back. A graph that the format has no class for raises and lists the formats that do.
+    nothing here reads back. A graph that the format has no class for raises and lists the formats that do. What
+    `overwrite` replaces is an earlier export, and never a folder in which anything else lies.
     """
     place = Path(folder)
-    if place.exists() and not overwrite and (place.is_file() or any(place.iterdir())):
-        raise ValueError(f"{place} exists: choose another folder, or pass overwrite=True to replace it")
+    require_room(place, replace=overwrite)
     with model.plain() as module:
         if format == OWN:
             save_model(place, module, model.card, *_words(model))
@@ -81,6 +82,33 @@ def _forms(model: Predictor) -> list[str]:
 def _fitting(model: Predictor) -> list[Layout]:
     every = systems()[model.system].layouts
     return [one for one in every if one.graph is type(model.config) and one.holds(model.config)]
+
+
+def require_room(place: Path, *, replace: bool, asked: str = "overwrite=True") -> None:
+    """Raise where something lies that may not be replaced: without being `asked` anything, else all but an export."""
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return
+    if not replace:
+        raise ValueError(f"{place} exists: choose another folder, or pass {asked} to replace it")
+    if place.is_file():
+        raise ValueError(f"{place} is a file, and an export is a folder: choose another name")
+    if strange := sorted({file.relative_to(place).as_posix() for file in place.rglob("*")} - _names()):
+        raise ValueError(f"{place} holds {strange[0]}, which no export wrote, so it stays: choose another folder")
+    if not (_has_card(place) or ((place / CONFIG).is_file() and is_ours(place))):
+        raise ValueError(f"{place} holds a model that chiasm did not export, so it stays: choose another folder")
+
+
+def _names() -> set[str]:
+    """All that an export may write."""
+    layouts = [layout for system in systems().values() for layout in system.layouts]
+    weights = {name for one in layouts for name in (*one.files, f"{one.format}.pth")}
+    words = {f"{below}{name}" for below in ("", f"{HINTS}/") for name in (TOKENIZER, ABOUT_WORDS)}
+    graphs = {f"{name}.onnx{more}" for name in onnx.GRAPHS for more in ("", ".data")}  # data: of 2 GB and more
+    return {CONFIG, WEIGHTS, onnx.CONFIG, HINTS, PREPROCESSOR, PROCESSOR, CARD} | weights | words | graphs
+
+
+def _has_card(place: Path) -> bool:
+    return (place / CARD).is_file() and MADE in (place / CARD).read_text(errors="replace")
 
 
 def _layout(model: Predictor, format: str) -> Layout:  # noqa: A002 as above
@@ -125,7 +153,7 @@ def _write(
 
 def _beside(folder: Path, card: str, words: Saved | None, hints: Saved | None) -> None:
     """What goes with weights of any form."""
-    (folder / "README.md").write_text(card)
+    (folder / CARD).write_text(card)
     save_words(folder, words, hints)
 
 
@@ -211,7 +239,7 @@ def _card(model: Predictor, form: str, left: Sequence[str] = ()) -> str:
     parameters = sum(weight.numel() for weight in model.module.parameters())
     return (
         f"# {model.system}/{model.preset}\n\n"
-        f"Exported by Chiasm (Apache-2.0) in the format `{form}`. {parameters:,} parameters, "
+        f"{MADE} in the format `{form}`. {parameters:,} parameters, "
         f"{model.dtype}; pictures of {model.processor.pixels.size} pixels. Paper: {paper}.\n\n"
         "The licence of the weights is that of whatever they were trained from (BLIP, ALBEF and LAVIS are published "
         f"under BSD-3-Clause, CLIP under MIT): check before you publish.\n{rest}"

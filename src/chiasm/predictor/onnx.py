@@ -31,6 +31,7 @@ from chiasm.nn.cache import Cache
 from chiasm.predictor.verbs import Predictor
 
 CONFIG = "onnx.json"
+GRAPHS = ("see", "read", "recall", "speak")  # all that there may be
 LARGEST = 1 << 30  # bytes of weights inside of a graph's own file; a protobuf ends at twice that
 Layers = Float[Tensor, "l b h m e"]
 
