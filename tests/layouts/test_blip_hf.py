@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from transformers import (
     AutoImageProcessor,
@@ -228,3 +229,16 @@ def test_a_folder_with_nothing_but_notes_keeps_them(folder: Path, tmp_path: Path
     with pytest.raises(ValueError, match="did not export"):
         chiasm.export(chiasm.load(folder), tmp_path / "notes", overwrite=True)
     assert (tmp_path / "notes" / "README.md").read_text() == "mine"
+
+
+def test_what_is_missing_and_what_is_left_over_are_told_together(folder: Path) -> None:
+    held = safetensors.torch.load_file(folder / "model.safetensors")
+    gone = ("vision_model.post_layernorm.weight", "text_decoder.bert.encoder.layer.1.output.dense.bias")
+    for name in gone:
+        del held[name]
+    safetensors.torch.save_file(held | {"vision_model.extra.weight": torch.ones(1)}, folder / "model.safetensors")
+    with pytest.raises(
+        ValueError, match=r"the file lacks .*; this layout does not know: vision_model.extra.weight$"
+    ) as told:
+        chiasm.load(folder)
+    assert all(name in str(told.value) for name in gone)

@@ -178,7 +178,7 @@ def _missing(held: dict[str, torch.Tensor]) -> None:
     ("change", "message"),
     [
         (_untied, r"decoder.weight .* should equal .*word_embeddings.weight"),
-        (_missing, r"the file lacks vision.norm.bias"),
+        (_missing, r"the file lacks visual_encoder.norm.bias"),
         (_surplus, r"does not know: visual_encoder.head.weight"),
     ],
 )
@@ -190,4 +190,14 @@ def test_strict_to_the_last_tensor(
     change(held)
     torch.save(held, path)
     with pytest.raises(ValueError, match=message):
+        chiasm.load(path)
+
+
+def test_what_lacks_a_head_is_told_by_what_it_is_most_like(tmp_path: Path) -> None:
+    path = exported(GRAPHS["pretrain"], tmp_path)
+    held = torch.load(path, weights_only=True)["model"]
+    del held["itm_head.weight"], held["text_decoder.cls.predictions.bias"]
+    torch.save(held | {"foo.bar": torch.ones(1)}, path)
+    lacks = r"the file lacks itm_head.weight, text_decoder.cls.predictions.bias; this layout does not know: foo.bar$"
+    with pytest.raises(ValueError, match=lacks):
         chiasm.load(path)

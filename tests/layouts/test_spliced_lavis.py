@@ -135,7 +135,7 @@ def test_a_file_of_what_was_trained_needs_its_base(name: str, tmp_path: Path) ->
 def test_what_is_no_part_of_the_base_is_told(tmp_path: Path) -> None:
     base, whole = chiasm.export(model_of("blip2-opt"), tmp_path / "base", format="chiasm"), tmp_path / "whole.pth"
     torch.save({"model": {"llm_proj.weight": torch.zeros(3, 4), "query_tokens": torch.zeros(1, 3, 64)}}, whole)
-    with pytest.raises(ValueError, match="holds tensors that this layout does not know: llm_proj"):
+    with pytest.raises(ValueError, match="this layout does not know: llm_proj"):
         chiasm.load(whole, base=base)
     with pytest.raises(ValueError, match="blip/tiny has no connector"):
         chiasm.load(whole, base=chiasm.export(chiasm.create("blip/tiny"), tmp_path / "blip", format="chiasm"))

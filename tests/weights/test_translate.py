@@ -81,7 +81,7 @@ def test_a_copy_may_be_absent_but_not_different() -> None:
 
 
 def test_what_nobody_claims_is_named() -> None:
-    with pytest.raises(ValueError, match=r"file holds tensors that this layout does not know: a.b, visual.blocks.x"):
+    with pytest.raises(ValueError, match=r"file does not fit the model: .* does not know: a.b, visual.blocks.x"):
         translate(theirs() | {"a.b": torch.ones(1), "visual.blocks.x": torch.ones(1)}, RULES, source="file")
     with pytest.raises(ValueError, match=r"model holds what this layout has no name for: strange"):
         untranslate({"strange": torch.ones(1)}, RULES, source="model")

@@ -18,21 +18,49 @@ from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import read_eyes
 from chiasm.predictor.parts import pixels_of
 from chiasm.weights.folder import ModelCard, skeleton
-from chiasm.weights.foreign import read_foreign
+from chiasm.weights.foreign import Foreign, read_foreign
 from chiasm.weights.state import assign, state
-from chiasm.weights.translate import translate
+from chiasm.weights.translate import REST, MisfitError, claimed, translate
 
 
 def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Module, ModelCard]:
     """The module of a file or folder of others, in eval mode, and what it is."""
     foreign = read_foreign(path, dtype)
-    name, system, layout = recognise(foreign.found, path)
-    config = _described(layout, foreign.found, path)
-    module = skeleton(config)
-    assign(module, translate(foreign.tensors, layout.rules_for(config), source=path), source=path)
+    name, system, layout = recognise(foreign)
+    try:
+        config, module = _built(layout, foreign)
+    except MisfitError as error:  # a head that is lacking makes it look like another
+        raise _nearest(foreign, error) from error
     pixels = _pixels(layout, foreign.found, path, pixels_of(config, system.fit))
-    card = ModelCard(system=name, preset=_preset(system, config), config=config, pixels=pixels)
+    card = ModelCard(system=name, preset=preset_of(system, config), config=config, pixels=pixels)
     return _even(module).eval(), card
+
+
+def _built(layout: Layout, foreign: Foreign) -> tuple[Config, nn.Module]:
+    """A model of that layout."""
+    config = _described(layout, foreign.found, foreign.path)
+    module, rules = skeleton(config), layout.rules_for(config)
+    values = translate(foreign.tensors, rules, source=foreign.path, wanted=state(module))
+    assign(module, values, source=foreign.path)
+    return config, module
+
+
+def _nearest(foreign: Foreign, *known: MisfitError) -> ValueError | None:
+    """What is wrong with weights that are no model, by the layout that they are most like, if they are like any."""
+    misfits, parts = [*known], dict[int, ValueError]()
+    for _, _, layout in layouts():
+        try:
+            _built(layout, foreign)
+        except MisfitError as error:
+            if 2 * len(error.strange) < len(foreign.tensors):
+                misfits.append(error)
+        except ValueError as error:
+            if claimed(foreign.tensors, layout.rules) == len(foreign.tensors):
+                told = f"{foreign.path} holds only a part of a model: {error}; {REST}"
+                parts.setdefault(len(layout.rules), ValueError(told))
+    if misfits:
+        return min(misfits, key=lambda one: len(one.lacking) + len(one.strange))
+    return parts[min(parts)] if parts else None  # of the smallest model
 
 
 def completed(module: nn.Module, card: ModelCard, path: Path) -> tuple[nn.Module, ModelCard]:
@@ -68,27 +96,30 @@ def _with(
     return again.eval(), card
 
 
-def recognise(found: Found, source: Path) -> tuple[str, System, Layout]:
+def recognise(foreign: Foreign) -> tuple[str, System, Layout]:
     """Whose weights they are, and in which form."""
-    known = list(_layouts())
+    known, found = list(layouts()), foreign.found
     for name, system, layout in known:
         if layout.fits(found):
             return name, system, layout
+    if (near := _nearest(foreign)) is not None:
+        raise near
     said = found.config.get("architectures") or found.config.get("model_type") or "no config.json"
     some = ", ".join(sorted(found.shapes)[:3])
     raise ValueError(
-        f"{source} holds no model that chiasm knows ({said}; tensors {some}, ...); "
+        f"{foreign.path} holds no model that chiasm knows ({said}; tensors {some}, ...); "
         f"it knows weights of {', '.join(dict.fromkeys(name for name, _, _ in known))}"
     )
 
 
-def _layouts() -> Iterator[tuple[str, System, Layout]]:
+def layouts() -> Iterator[tuple[str, System, Layout]]:
+    """All forms of all systems."""
     for name, system in systems().items():
         for layout in system.layouts:
             yield name, system, layout
 
 
-def _preset(system: System, config: Config) -> str:
+def preset_of(system: System, config: Config) -> str:
     """The preset of that very config, or "custom"."""
     return next((name for name, build in system.presets.items() if build() == config), "custom")
 
@@ -102,7 +133,7 @@ def _even(module: nn.Module) -> nn.Module:
 def _described(layout: Layout, found: Found, source: Path) -> Config:
     try:
         return layout.read(found)
-    except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+    except (TypeError, KeyError, AttributeError, ArithmeticError, StopIteration) as error:
         raise ValueError(f"the config beside {source} is damaged: {type(error).__name__} {error}") from error
 
 

@@ -1,7 +1,7 @@
 """Carry out a dialect's rules: their tensors under our names, and ours under theirs, bit for bit."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +9,19 @@ from torch import Tensor
 
 from chiasm.core.dialect import Drop, Own, Rename, Rule, Split, Tied, Transform, Zeros
 
+REST = "pass base= (--base), a model that has the rest"
 NUMBERS = ("i", "j")  # what stands in braces
+
+
+class MisfitError(ValueError):
+    """A file's tensors are not a model's: what it lacks, and what is `strange` to the model, in the file's names."""
+
+    def __init__(self, source: object, lacking: Sequence[str], strange: Sequence[str]) -> None:
+        lacks, unknown = (", ".join(names) or "nothing" for names in (lacking, strange))
+        part = "" if strange else f"; if it holds only what was trained, {REST}"
+        told = f"the file lacks {lacks}; this layout does not know: {unknown}{part}"
+        super().__init__(f"{source} does not fit the model: {told}")
+        self.lacking, self.strange = lacking, strange
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,16 @@ class _Pattern:
         return fill
 
 
-def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
-    """Their tensors under our names; raises unless every one of them is claimed exactly once."""
+def translate(
+    values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object, wanted: Collection[str] | None = None
+) -> dict[str, Tensor]:
+    """Their tensors under our names; raises unless every one of them is claimed exactly once.
+
+    Of ours that are `wanted` none may be absent, and there may be no other; what is not so is told by their names.
+    """
     table = [(_Pattern.of(rule.theirs), rule) for rule in rules if not isinstance(rule, (Own, Zeros))]
     found = _given(rules, like=next((value for value in values.values() if value.is_floating_point()), torch.empty(0)))
-    strange: list[str] = []
+    strange, known = list[str](), {*(wanted or ())}
     for name, value in values.items():
         claims = [(fill, rule) for pattern, rule in table if (fill := pattern.match(name)) is not None]
         if len(claims) > 1:
@@ -56,13 +73,53 @@ def translate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: ob
             strange.append(name)
             continue
         fill, rule = claims[0]
-        for ours, tensor in _read(rule, fill, value, values, source=f"{name} in {source}"):
-            if ours in found:
-                raise ValueError(f"{source} holds {ours} twice, the second time as {name}")
-            found[ours] = tensor
-    if strange:
-        raise ValueError(f"{source} holds tensors that this layout does not know: {', '.join(sorted(strange))}")
-    return found | _zeros(rules, found)
+        read = dict(_read(rule, fill, value, values, source=f"{name} in {source}"))
+        if wanted is not None and not read.keys() <= known:
+            strange.append(name)
+        if twice := [ours for ours in read if ours in found]:
+            raise ValueError(f"{source} holds {twice[0]} twice, the second time as {name}")
+        found |= read
+    found |= _zeros(rules, found)
+    _require(found, wanted, rules, strange, source)
+    return found
+
+
+def _require(
+    found: Mapping[str, Tensor],
+    wanted: Collection[str] | None,
+    rules: Sequence[Rule],
+    strange: list[str],
+    source: object,
+) -> None:
+    """Raise what a file lacks, and what it has too much."""
+    lacking = [*dict.fromkeys(called(name, rules) for name in wanted or () if name not in found)]
+    if lacking or strange:
+        raise MisfitError(source, lacking, sorted(strange))
+
+
+def claimed(names: Iterable[str], rules: Sequence[Rule]) -> int:
+    """How many of these names the rules know."""
+    table = [_Pattern.of(rule.theirs) for rule in rules if not isinstance(rule, (Own, Zeros))]
+    return sum(any(pattern.match(name) for pattern in table) for name in names)
+
+
+def called(ours: str, rules: Sequence[Rule]) -> str:
+    """What others call a tensor, or what holds it; our own name where they have none."""
+    for rule in rules:
+        match rule:
+            case Rename() | Transform():
+                homes = (rule.ours,)
+            case Split():
+                homes = rule.ours
+            case Zeros():  # as many as what they are like, which is what a file holds
+                if fill := _Pattern.of(rule.ours).match(ours):
+                    return called(fill(rule.like), rules)
+                continue
+            case _:
+                continue
+        if fill := next((fill for home in homes if (fill := _Pattern.of(home).match(ours))), None):
+            return fill(rule.theirs)
+    return ours
 
 
 def untranslate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: object) -> dict[str, Tensor]:
