@@ -174,6 +174,7 @@ def test_a_file_without_its_tower_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks visual_encoder: LAVIS saves what it trains") as refused:
         chiasm.load(tmp_path / "trained.pth")
     assert "torch.save(" in str(refused.value)
+    assert "Pass base= (--base)" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -207,3 +208,24 @@ def test_special_tokens_are_where_the_tokenizer_beside_a_file_has_them(tmp_path:
     again = chiasm.export(model, tmp_path / "again", format="lavis")
     assert (again / "tokenizer.json").is_file()
     assert chiasm.load(again).config == model.config
+
+
+@pytest.mark.parametrize("form", ["first stage", "retriever"])
+def test_what_was_trained_goes_over_a_whole_first_stage_or_transformers_half(form: str, tmp_path: Path) -> None:
+    model, base = model_of(GRAPHS["eva"]), model_of(GRAPHS["eva"])
+    held = torch.load(chiasm.export(model, tmp_path / "out", format="lavis") / "lavis.pth", weights_only=True)["model"]
+    kept = {name: value for name, value in held.items() if not name.startswith("visual_encoder.")}
+    torch.save({"model": kept}, tmp_path / "trained.pth")
+    with torch.no_grad():
+        for name, weight in base.module.named_parameters():
+            if not name.startswith("retriever.vision."):
+                weight.zero_()
+    if form == "first stage":
+        whole = chiasm.export(base, tmp_path / "base", format="lavis") / "lavis.pth"
+    else:
+        about = replace(base.card, config=base.config.retriever)
+        whole = chiasm.export(Predictor(base.module.retriever, about, None), tmp_path / "base", format="hf")
+    again = chiasm.load(tmp_path / "trained.pth", base=whole, device="cpu")
+    assert again.config == model.config
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, again.module.state_dict()[name]), name

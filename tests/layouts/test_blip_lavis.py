@@ -19,13 +19,15 @@ from chiasm.archetypes.med import MED, Captioner, Retriever, Sharing
 from chiasm.core.types import Pixels, Text
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.data.text import Tokenizer
-from chiasm.layouts.blip_lavis import MARKERS
+from chiasm.layouts.blip_lavis import LAYOUTS, MARKERS
 from chiasm.nn.bert import Bert
 from chiasm.nn.mlp import Activation
 from chiasm.nn.reading import TwoPictures
 from chiasm.nn.vit import PatchStem, ViT
 from chiasm.predictor.verbs import Predictor
 from chiasm.weights.folder import ModelCard
+from chiasm.weights.state import state
+from chiasm.weights.translate import untranslate
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
 VISION = ViT.Config(dim=192, depth=2, heads=3, image=32, stem=PatchStem(patch=8), expansion=100 / 192)
@@ -201,3 +203,25 @@ def test_what_lacks_a_head_is_told_by_what_it_is_most_like(tmp_path: Path) -> No
     lacks = r"the file lacks itm_head.weight, text_decoder.cls.predictions.bias; this layout does not know: foo.bar$"
     with pytest.raises(ValueError, match=lacks):
         chiasm.load(path)
+
+
+def rules_of(config: Any) -> Any:
+    return next(one for one in LAYOUTS if one.graph is type(config)).rules_for(config)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_was_trained_goes_over_a_base(name: str, tmp_path: Path) -> None:
+    model, path = model_of(GRAPHS[name]), exported(GRAPHS[name], tmp_path)
+    held = torch.load(path, weights_only=True)["model"]
+    kept = {key: value + 1 for key, value in held.items() if not key.startswith("visual_encoder.")}
+    torch.save(kept, tmp_path / "part.pth")
+    with pytest.raises(ValueError, match=r"part\.pth holds only a part of a model: .*pass base= \(--base\)"):
+        chiasm.load(tmp_path / "part.pth")
+    base = chiasm.export(model, tmp_path / "hf") if name == "retrieve" else path
+    again = chiasm.load(tmp_path / "part.pth", base=base, device="cpu")
+    assert again.config == model.config
+    now = untranslate(state(again.module), rules_of(model.config), source="model")
+    assert all(torch.equal(kept.get(key, held[key]), value) for key, value in now.items())
+    torch.save(kept | {"foo.bar": torch.ones(1)}, tmp_path / "part.pth")
+    with pytest.raises(ValueError, match=r"does not know: foo\.bar"):
+        chiasm.load(tmp_path / "part.pth", base=path)

@@ -98,9 +98,9 @@ def _read(found: Found) -> QueryAligner.Config:
     if (eyes := read_tower(found)) is None:
         raise ValueError(
             f"a BLIP-2 file of {len(found.shapes)} tensors lacks visual_encoder: LAVIS saves what it trains, and "
-            "fetches the frozen tower (EVA-CLIP ViT-g or CLIP ViT-L) elsewhere. Load the model in LAVIS and save all "
-            'of it once, torch.save({"model": model.state_dict()}, "whole.pth"), or load the same model as '
-            "transformers has it"
+            "fetches the frozen tower (EVA-CLIP ViT-g or CLIP ViT-L) elsewhere. Pass base= (--base), the same model as "
+            "transformers has it, or load it in LAVIS and save all of it, "
+            'torch.save({"model": model.state_dict()}, "whole.pth")'
         )
     towers = QueryRetriever.Config(
         vision=eyes,

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isclose
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,14 @@ def read_eyes(folder: Path, usual: Pixels) -> Pixels:
     for name, value in FIXED.items():
         if said.get(name, value) != value:
             raise ValueError(f"{place} asks for {name} {said[name]}, but chiasm always has {value}")
+    scale = said.get("rescale_factor", 1 / 255)
+    if not isinstance(scale, float) or not isclose(scale, 1 / 255, rel_tol=1e-3):  # some round it
+        raise ValueError(f"{place} asks for rescale_factor {scale}, but chiasm always has 1/255")
+    if (sides := {*_sides(said.get("size")), *_sides(said.get("crop_size"))}) and usual.size not in sides:
+        raise ValueError(
+            f"{place} makes pictures of {', '.join(map(str, sides))} pixels, but the model takes {usual.size}: make "
+            "both the same, this file's size or the image_size of config.json, to which positions are resized"
+        )
     try:
         mean, std = said.get("image_mean", usual.mean), said.get("image_std", usual.std)
         return replace(usual, mean=_three(mean), std=_three(std), fit=_fit(said, usual.fit))

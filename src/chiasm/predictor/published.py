@@ -8,19 +8,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.archetypes.spliced import PICTURES, Sense, SplicedLM
-from chiasm.core.dialect import Found, Layout
+from chiasm.core.dialect import Found, Layout, Own
 from chiasm.core.errors import unknown
 from chiasm.core.system import Config, System
 from chiasm.core.types import Pixels
 from chiasm.layouts import spliced_lavis, xinstructblip_lavis
+from chiasm.nn.norm import LayerNorm
 from chiasm.predictor.catalogue import systems
 from chiasm.predictor.eyes import read_eyes
 from chiasm.predictor.parts import pixels_of
 from chiasm.weights.folder import ModelCard, skeleton
 from chiasm.weights.foreign import Foreign, read_foreign
 from chiasm.weights.state import assign, state
-from chiasm.weights.translate import REST, MisfitError, claimed, translate
+from chiasm.weights.translate import REST, MisfitError, claimed, translate, untranslate
 
 
 def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Module, ModelCard]:
@@ -64,10 +66,43 @@ def _nearest(foreign: Foreign, *known: MisfitError) -> ValueError | None:
 
 
 def completed(module: nn.Module, card: ModelCard, path: Path) -> tuple[nn.Module, ModelCard]:
-    """The same model with what a file of LAVIS's has instead: all that was trained, and nothing that was frozen."""
-    foreign, config = read_foreign(path), card.config
-    if not isinstance(config, SplicedLM.Config):
-        raise ValueError(f"{card.system}/{card.preset} has no connector that {path} could be: BLIP-2's kin have")
+    """The same model with what a file has instead: all that was trained, and nothing that was frozen."""
+    foreign = read_foreign(path)
+    if isinstance(card.config, SplicedLM.Config):
+        return _connected(module, card, card.config, foreign)
+    forms = [
+        (config, above, layout)
+        for config, above in _wholes(card.config)
+        for _, _, layout in layouts()
+        if layout.graph is type(config) and layout.holds(config)
+    ]
+    if not forms:
+        raise ValueError(f"{card.system}/{card.preset} has no published form, so {path} cannot be a part of it")
+    config, above, layout = max(forms, key=lambda form: claimed(foreign.tensors, form[2].rules_for(form[0])))
+    own, rules = {above + name: value for name, value in state(module).items()}, layout.rules_for(config)
+    like = next(iter(own.values()))
+    given = {name: value.to(like) if value.is_floating_point() else value for name, value in foreign.tensors.items()}
+    kept = untranslate(own, rules, source=f"the {card.system} model")
+    assumed = {rule.ours for rule in rules if isinstance(rule, Own)}  # which the base knows
+    new = {name: value for name, value in translate(kept | given, rules, source=path).items() if name not in assumed}
+    again = skeleton(config)
+    assign(again, own | new, source=path)
+    return again.eval(), replace(card, config=config, preset=preset_of(systems()[card.system], config))
+
+
+def _wholes(config: Config) -> Iterator[tuple[Config, str]]:
+    """What a file over such a model may be of, and where the model is in that: the first stage of BLIP-2 has words."""
+    yield config, ""
+    if isinstance(config, QueryRetriever.Config):
+        norm = LayerNorm.Config(eps=spliced_lavis.EPS)
+        yield QueryAligner.Config(retriever=replace(config, norm=norm)), "retriever."
+
+
+def _connected(
+    module: nn.Module, card: ModelCard, config: SplicedLM.Config, foreign: Foreign
+) -> tuple[nn.Module, ModelCard]:
+    """The same with the connectors of a file of LAVIS's."""
+    path = foreign.path
     several, own = xinstructblip_lavis.senses(foreign.found), {sense.name: sense for sense in config.senses}
     names = several or (PICTURES,)
     if strange := {*names} - own.keys():

@@ -99,8 +99,8 @@ def _require(
 
 def claimed(names: Iterable[str], rules: Sequence[Rule]) -> int:
     """How many of these names the rules know."""
-    table = [_Pattern.of(rule.theirs) for rule in rules if not isinstance(rule, (Own, Zeros))]
-    return sum(any(pattern.match(name) for pattern in table) for name in names)
+    table = [_Pattern.of(rule.theirs).regex for rule in rules if not isinstance(rule, (Own, Zeros))]
+    return sum(any(regex.fullmatch(name) for regex in table) for name in names)
 
 
 def called(ours: str, rules: Sequence[Rule]) -> str:
