@@ -214,3 +214,14 @@ def test_threads_leave_the_warnings_as_they_were() -> None:
 def test_the_bound_is_pillows() -> None:
     assert Image.MAX_IMAGE_PIXELS is not None
     assert abs(images.LARGEST - 2 * Image.MAX_IMAGE_PIXELS) <= 2
+
+
+@pytest.mark.parametrize("shape", [(37, 1200), (38, 1600), (1600, 20)])
+def test_long_pictures_are_cut_after_they_are_resized(shape: tuple[int, int]) -> None:
+    picture = noise(*shape)
+    theirs = CLIPImageProcessorPil(
+        size={"shortest_edge": 40}, crop_size={"height": 40, "width": 40}, do_normalize=False
+    )
+    expected = theirs(Image.fromarray(picture), return_tensors="pt", do_rescale=False)["pixel_values"][0]
+    found = resize(picture, 40, method=Resize.EXACT, fit=Fit.CROP)
+    assert torch.equal(found, torch.as_tensor(expected).to(torch.uint8))

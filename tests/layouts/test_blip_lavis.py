@@ -225,3 +225,11 @@ def test_what_was_trained_goes_over_a_base(name: str, tmp_path: Path) -> None:
     torch.save(kept | {"foo.bar": torch.ones(1)}, tmp_path / "part.pth")
     with pytest.raises(ValueError, match=r"does not know: foo\.bar"):
         chiasm.load(tmp_path / "part.pth", base=path)
+
+
+def test_without_a_temperature_it_is_that_of_the_start_of_training(tmp_path: Path) -> None:
+    path = exported(ALONE, tmp_path)
+    held = torch.load(path, weights_only=True)["model"]
+    del held["temp"]
+    torch.save(held, path)
+    assert chiasm.load(path).module.state_dict()["temperature"] == pytest.approx(0.07)

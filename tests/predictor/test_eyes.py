@@ -41,13 +41,13 @@ def test_theirs_does_what_ours_wrote_and_back(pixels: Pixels, kind: type[Any], t
     [
         ({}, None),
         (
-            {"size": 224, "crop_size": 224, "do_center_crop": True, "feature_extractor_type": "CLIPFeatureExtractor"},
+            {"size": 24, "crop_size": 24, "do_center_crop": True, "feature_extractor_type": "CLIPFeatureExtractor"},
             None,
         ),
-        ({"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}}, Fit.CROP),
-        ({"size": {"shortest_edge": 224}, "crop_size": 224}, Fit.CROP),
-        ({"size": {"height": 384, "width": 384}}, Fit.SQUASH),
-        ({"size": {"height": 384, "width": 384}, "do_center_crop": False, "crop_size": 224}, Fit.SQUASH),
+        ({"size": {"shortest_edge": 24}, "crop_size": {"height": 24, "width": 24}}, Fit.CROP),
+        ({"size": {"shortest_edge": 24}, "crop_size": 24}, Fit.CROP),
+        ({"size": {"height": 24, "width": 24}}, Fit.SQUASH),
+        ({"size": {"height": 24, "width": 24}, "do_center_crop": False, "crop_size": 224}, Fit.SQUASH),
     ],
 )
 def test_forms_of_a_size(said: dict[str, Any], fit: Fit | None, tmp_path: Path) -> None:
@@ -83,6 +83,7 @@ def test_no_file_is_the_usual(tmp_path: Path) -> None:
         ({"size": {"shortest_edge": 224}, "do_center_crop": False}, "without a crop makes no square"),
         ({"size": {"height": 224, "width": 336}}, "do not make one square"),
         ({"size": [224]}, "is damaged"),
+        ({"rescale_factor": 1 / 127.5}, "asks for rescale_factor 0.0078.*, but chiasm always has 1/255"),
         ({"image_mean": 0.5}, "is damaged"),
         ({"image_std": [1.0]}, "is damaged"),
     ],
@@ -90,3 +91,9 @@ def test_no_file_is_the_usual(tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_said(said: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         read_eyes(told(tmp_path, said), CROPPED)
+
+
+@pytest.mark.parametrize("size", [48, {"height": 48, "width": 48}, {"shortest_edge": 48}])
+def test_another_size_than_the_model_s_is_warned_of(size: Any, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="makes pictures of 48 pixels, but the model takes 24"):
+        assert read_eyes(told(tmp_path, {"size": size}), CROPPED).size == 24

@@ -1,5 +1,6 @@
 """Names and folders become models; what is no model is told in a sentence."""
 
+import inspect
 import shutil
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,30 @@ def test_devices_are_checked() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match=r"device 'cuda:1' was asked for.*finds no such device"):
             chiasm.create("blip/tiny", device="cuda:1")
+        with pytest.raises(ValueError, match=r"device 'cuda' was asked for.*finds no such device"):
+            chiasm.create("blip/tiny", device="cpu").to("cuda")
+
+
+def test_precisions_go_by_name_and_names_are_names(model: Predictor, tmp_path: Path) -> None:
+    folder = chiasm.export(model, tmp_path / "out", format="chiasm")
+    assert chiasm.load(folder, dtype="bfloat16", device="cpu").dtype == torch.bfloat16
+    for asked in (lambda: chiasm.load(folder, dtype="float23"), lambda: model.to(dtype="float23")):
+        with pytest.raises(ValueError, match="unknown dtype 'float23'; did you mean 'float32'"):
+            asked()
+    with pytest.raises(ValueError, match="'xyz' is no device"):
+        model.to("xyz")
+    nothing: Any = None
+    for open_it, told in ((chiasm.load, "load takes a path"), (chiasm.create, "create takes the name of a preset")):
+        with pytest.raises(ValueError, match=f"None is no name: {told}"):
+            inspect.unwrap(open_it)(nothing)
+
+
+def test_a_tokenizer_with_more_words_than_the_model_is_refused(model: Predictor, tmp_path: Path) -> None:
+    folder = chiasm.export(model, tmp_path / "out", format="chiasm")
+    count = model.tokenizer.vocab
+    many = Tokenizer.train([f"{a}{b}{c}" for a in "abcdefgh" for b in "ijklmnop" for c in "qrstuvwx"], vocab=count + 50)
+    with pytest.raises(ValueError, match=rf"the tokenizer has {many.vocab} words, and the model knows {count}"):
+        chiasm.load(folder, tokenizer=many)
 
 
 def test_any_preset_takes_a_tokenizer(pictures: Pictures, tmp_path: Path) -> None:

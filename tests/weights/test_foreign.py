@@ -72,6 +72,7 @@ def test_torchscript_is_refused_with_its_own_way_out(tmp_path: Path) -> None:
     ("name", "content", "told"),
     [
         ("x.pth", b"", "damaged"),
+        ("x.pth", b"junk", "damaged"),
         ("x.pth", b"PK\x03\x04 broken", "damaged"),
         ("x.safetensors", b"short", "damaged"),
         ("x.txt", b"hello", r"no file of weights: chiasm reads .safetensors and .bin, .ckpt, .pt, .pth"),

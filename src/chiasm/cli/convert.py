@@ -1,7 +1,6 @@
 """`chiasm convert`: from one form of a model's files to another."""
 
 from chiasm.cli.options import Convert
-from chiasm.cli.verbs import DTYPES
 from chiasm.predictor.export import export, require_room
 from chiasm.predictor.open import load
 
@@ -12,7 +11,7 @@ def convert(asked: Convert) -> None:
     model = load(
         asked.source,
         device="cpu",
-        dtype=None if asked.dtype is None else DTYPES[asked.dtype],
+        dtype=asked.dtype,
         tokenizer=asked.tokenizer,
         revision=asked.revision,
         base=asked.base,

@@ -15,7 +15,7 @@ from chiasm.cli.options import Launch
 from chiasm.cli.parse import parse
 from chiasm.cli.progress import progress, silence
 from chiasm.core import ranks
-from chiasm.predictor.open import device_of
+from chiasm.predictor.device import device_of
 from chiasm.training.run import Step
 from chiasm.training.together import together
 from chiasm.training.train import train as do

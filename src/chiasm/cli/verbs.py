@@ -5,7 +5,6 @@ from functools import reduce
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from chiasm.cli import options
 from chiasm.cli.asking import Verb, ask_all, note
@@ -16,8 +15,6 @@ from chiasm.data.clips import Both
 from chiasm.predictor.inputs import seed_of
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def caption(asked: options.Caption) -> None:
@@ -146,11 +143,10 @@ def _numbers(vector: Sequence[Any]) -> list[float]:
 
 def _model(verb: str, source: str, computed: options.Machine) -> Predictor:
     """The model, if it has the verb: what cannot be is told before any picture is opened."""
-    dtype = None if computed.dtype is None else DTYPES[computed.dtype]
     model = load(
         source,
         device=computed.device,
-        dtype=dtype,
+        dtype=computed.dtype,
         preprocess=computed.preprocess,
         tokenizer=computed.tokenizer,
         revision=computed.revision,

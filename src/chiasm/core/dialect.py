@@ -14,10 +14,11 @@ from chiasm.core.types import Pixels
 
 @dataclass(frozen=True)
 class Rename:
-    """The same tensors under another name."""
+    """The same tensors under another name; a number that a file may lack is then taken to be `value`."""
 
     theirs: str
     ours: str
+    value: float | None = None
 
 
 def _same(value: Any) -> Any:

@@ -37,7 +37,9 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LARGEST = 2 * (1 << 30) // 12  # pixels; what Pillow calls a bomb: half a gigabyte of RGB
 BYTES = 8 * LARGEST  # of a file: four channels of 16 bits, not compressed
 ORIENTATION = 0x0112  # the EXIF tag
-LONG = 32  # times as long as wide: of what is longer, the ends are left out before it becomes larger
+CROPPED = (
+    1 << 24
+)  # pixels that a picture may have before its ends are cut off; of what would have more, they are before
 # what Pillow's readers were seen to raise on damaged files
 BROKEN = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, AttributeError, MemoryError,
@@ -109,7 +111,7 @@ def resize(
             return _resized(picture, size, size, method)
         case Fit.CROP:
             short = min(picture.shape[:2])
-            rows, columns = (_middle(side, LONG * short) for side in picture.shape[:2])
+            rows, columns = (_middle(side, max(1, CROPPED // size**2) * short) for side in picture.shape[:2])
             picture = picture[rows, columns]
             high, wide = (size * side // short for side in picture.shape[:2])
             return _resized(picture, high, wide, method)[:, _middle(high, size), _middle(wide, size)]

@@ -11,7 +11,7 @@ from chiasm.archetypes.queries import QueryAligner, QueryRetriever
 from chiasm.core.dialect import Dialect, Found, Layout, Rename, mount
 from chiasm.core.system import Vocabulary
 from chiasm.core.types import Markers
-from chiasm.layouts.original import BERT, COMMIT, HEAD, heads
+from chiasm.layouts.original import BERT, COMMIT, HEAD, TEMPERATURE, heads
 from chiasm.nn.mlp import Activation
 from chiasm.nn.qformer import QFormer, Words
 from chiasm.nn.vit import Bare, NormedStem, PatchStem, ViT
@@ -119,7 +119,7 @@ def _rules(cfg: QueryAligner.Config) -> Dialect:
         *mount(bert.WORD_HEAD, theirs="Qformer.", ours="word_head."),
         *bert.two_heads("retriever."),
         Rename("itm_head", "retriever.match_head"),
-        Rename("temp", "retriever.temperature"),
+        Rename("temp", "retriever.temperature", TEMPERATURE),
     )
 
 

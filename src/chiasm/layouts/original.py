@@ -16,6 +16,7 @@ from chiasm.weights.dialects import bert, vit
 # whose words all of them read; the commit is the hub's last
 BERT, COMMIT = "google-bert/bert-base-uncased", "86b5e0934494bd15c9632b12f734a8a67f723594"
 HEAD = 64  # the width of a head in every published file
+TEMPERATURE = 0.07  # where training began; files made of transformers' hold none
 GONE = (
     "visual_encoder_m", "text_encoder_m", "text_decoder_m", "vision_proj_m", "text_proj_m", "cls_head_m",
     "image_queue", "text_queue", "idx_queue", "queue_ptr", "ptr_queue",
@@ -79,7 +80,7 @@ def aligns(ours: str) -> Dialect:
         *sees(f"{towers}vision."),
         *bert.two_heads(towers),
         Rename("itm_head", f"{ours}match_head"),
-        Rename("temp", f"{ours}temperature"),
+        Rename("temp", f"{ours}temperature", TEMPERATURE),
         Own(f"{ours}alignment"),
     )
 

@@ -3,6 +3,7 @@
 `transformers` 5 saves the same inside of a `processor_config.json`, and believes that one where there are both.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isclose
@@ -17,7 +18,7 @@ FIXED: Mapping[str, Any] = {"do_resize": True, "resample": 3, "do_rescale": True
 
 
 def read_eyes(folder: Path, usual: Pixels) -> Pixels:
-    """Statistics and fit as the preprocessor says, if there is one; the size is the model's own."""
+    """Statistics and fit as the preprocessor says, if there is one; the size is the model's, of another it warns."""
     place, said = _said(folder)
     if not said:
         return usual
@@ -27,16 +28,15 @@ def read_eyes(folder: Path, usual: Pixels) -> Pixels:
     scale = said.get("rescale_factor", 1 / 255)
     if not isinstance(scale, float) or not isclose(scale, 1 / 255, rel_tol=1e-3):  # some round it
         raise ValueError(f"{place} asks for rescale_factor {scale}, but chiasm always has 1/255")
-    if (sides := {*_sides(said.get("size")), *_sides(said.get("crop_size"))}) and usual.size not in sides:
-        raise ValueError(
-            f"{place} makes pictures of {', '.join(map(str, sides))} pixels, but the model takes {usual.size}: make "
-            "both the same, this file's size or the image_size of config.json, to which positions are resized"
-        )
     try:
         mean, std = said.get("image_mean", usual.mean), said.get("image_std", usual.std)
-        return replace(usual, mean=_three(mean), std=_three(std), fit=_fit(said, usual.fit))
+        found = replace(usual, mean=_three(mean), std=_three(std), fit=_fit(said, usual.fit))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{place} is damaged, or asks for what chiasm does not do: {error}") from error
+    if (sides := _sides(said.get("size"))) and usual.size not in sides:
+        told = f"{place} makes pictures of {min(sides)} pixels, but the model takes {usual.size}, which is what it gets"
+        warnings.warn(f"{told}: for others write their size into config.json, as image_size", stacklevel=2)
+    return found
 
 
 def write_eyes(pixels: Pixels) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from chiasm.core.types import Markers
 from chiasm.data.images import Resize
 from chiasm.data.text import Tokenizer, beside
 from chiasm.predictor.catalogue import catalogue, config_of, systems
+from chiasm.predictor.device import device_of, dtype_of
 from chiasm.predictor.parts import markers_of, pixels_of, vocab_of
 from chiasm.predictor.published import completed, read_published
 from chiasm.predictor.verbs import Predictor
@@ -46,7 +47,7 @@ def load(
     source: str | Path,
     *,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     preprocess: Literal["fast", "exact"] = "fast",
     tokenizer: str | Path | Tokenizer | None = None,
     revision: str | None = None,
@@ -67,15 +68,16 @@ def load(
     for name, asked, known in (("preprocess", preprocess, METHODS), ("itm_token", itm_token, ITM_TOKENS)):
         if asked not in known:
             raise unknown(name, asked, known)
-    if base is not None and not Path(source).exists():
-        raise ValueError(f"there is no {source}: where base= (--base) is the rest of a model, it is a file on the disk")
-    place = device_of(device)
+    _require_named(source, "load takes a path, or a name on the hub")
+    if base is not None:
+        _require_part(source, base)
+    place, kind = device_of(device), dtype_of(dtype)
     path = located(source if base is None else base, revision=revision, token=token, offline=offline)
     if is_ours(path):
-        module, card = load_model(path, device=place, dtype=dtype)
+        module, card = load_model(path, device=place, dtype=kind)
     else:
-        module, card = read_published(path, dtype)
-        module = module.to(device=place, dtype=dtype)
+        module, card = read_published(path, kind)
+        module = module.to(device=place, dtype=kind)
     if base is not None:
         module, card = completed(module, card, Path(source))
     home = path if path.is_dir() else path.parent
@@ -83,6 +85,7 @@ def load(
     words, hints = _tokenizer(beside(home) if given is None else given), _hints(given) or _hints(home)
     if not is_ours(path) and words is not None:
         module, card = _framed(module, card, words)
+    _require_known(words, card.config)
     if itm_token == "cls":
         module, card = _opened_by_cls(module, card)
     usual = partial(usual_tokenizer, card, token=token, offline=offline)
@@ -138,7 +141,7 @@ def create(
     *,
     seed: int = 0,
     device: torch.device | str | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     tokenizer: str | Path | Tokenizer | None = None,
 ) -> Predictor:
     """`system/preset` with random weights.
@@ -146,7 +149,8 @@ def create(
     The `tiny` presets have a small tokenizer of their own, and any preset takes the size of the
     vocabulary it is given. The caller's random state stays as it was.
     """
-    config = config_of(name)
+    _require_named(name, "create takes the name of a preset, such as 'blip/tiny'")
+    config, place, kind = config_of(name), device_of(device), dtype_of(dtype)
     system, preset = name.split("/")
     given = _located(Tokenizer.builtin() if tokenizer is None and preset.startswith("tiny") else tokenizer)
     words = _tokenizer(given)
@@ -156,25 +160,12 @@ def create(
         torch.default_generator.manual_seed(seed)
         module = config.build()
     card = ModelCard(system=system, preset=preset, config=config, pixels=pixels_of(config, systems()[system].fit))
-    return Predictor(module.to(device=device_of(device), dtype=dtype), card, words, hints=_hints(given))
+    return Predictor(module.to(device=place, dtype=kind), card, words, hints=_hints(given))
 
 
-def device_of(asked: torch.device | str | None) -> torch.device:
-    """What was asked for, if it is there; the GPU where there is one, if nothing was."""
-    if asked is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-    except RuntimeError:
-        raise ValueError(f"{asked!r} is no device; there are cpu, cuda, cuda:1, ...") from None
-    if device.type != "cpu" and not _is_here(device):
-        raise ValueError(f"device {str(device)!r} was asked for, but torch {torch.__version__} finds no such device")
-    return device
-
-
-def _is_here(device: torch.device) -> bool:
-    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return here is not None and device.type == here.type and (device.index or 0) < torch.accelerator.device_count()
+def _require_named(given: Any, told: str) -> None:
+    if not isinstance(given, str | Path):
+        raise ValueError(f"{given!r} is no name: {told}")
 
 
 def _fitted(config: Config, words: Tokenizer) -> Config:
@@ -186,6 +177,21 @@ def _fitted(config: Config, words: Tokenizer) -> Config:
     if isinstance(config, FitsAny):
         return config.worded(words.vocab, words.end)
     return config.fitted(words.vocab, words.markers) if isinstance(config, Fits) else config
+
+
+def _require_part(source: str | Path, base: Any) -> None:
+    _require_named(base, "base= takes a path, or a name on the hub")
+    if not Path(source).exists():
+        raise ValueError(f"there is no {source}: where base= (--base) is the rest of a model, it is a file on the disk")
+
+
+def _require_known(words: Tokenizer | None, config: Config) -> None:
+    """Raise where there are words that the model has no vectors for; what was added to them need not have one."""
+    if words is None:
+        return
+    count, known = words.backend.get_vocab_size(with_added_tokens=False), vocab_of(config)
+    if count > known:
+        raise ValueError(f"the tokenizer has {count} words, and the model knows {known}: pass its own as tokenizer=")
 
 
 def _located(

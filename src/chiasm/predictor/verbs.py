@@ -25,6 +25,7 @@ from chiasm.predictor import inputs
 from chiasm.predictor.abilities import Compares, abilities
 from chiasm.predictor.answering import Among, Free, answers
 from chiasm.predictor.catalogue import able
+from chiasm.predictor.device import device_of, dtype_of
 from chiasm.predictor.parts import longest_text
 from chiasm.predictor.reader import Reader, ranked, slices, whole
 from chiasm.predictor.search import pictures_for, texts_for
@@ -116,10 +117,11 @@ class Predictor:
         weight = self._reader.weight
         return self._spared.get(weight, weight.dtype)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Predictor":
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> "Predictor":
         """Move the module, in place."""
+        place, kind = None if device is None else device_of(device), dtype_of(dtype)
         with self.plain() as module:
-            moved(module, device=device, dtype=dtype)
+            moved(module, device=place, dtype=kind)
         return self
 
     @contextmanager

@@ -7,6 +7,7 @@ Tensors are mapped into memory, not read, wherever the format allows it.
 """
 
 import pickle
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _unpickled(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         raise ValueError(_refused(path, "torch.load(name, weights_only=False, map_location='cpu')")) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, UnicodeDecodeError, struct.error) as error:
         if "TorchScript" in str(error):  # OpenAI's CLIP
             raise ValueError(_refused(path, "torch.jit.load(name, map_location='cpu').state_dict()")) from error
         reason = (str(error) or type(error).__name__).splitlines()[0]

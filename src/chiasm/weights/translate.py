@@ -63,7 +63,8 @@ def translate(
     Of ours that are `wanted` none may be absent, and there may be no other; what is not so is told by their names.
     """
     table = [(_Pattern.of(rule.theirs), rule) for rule in rules if not isinstance(rule, (Own, Zeros))]
-    found = _given(rules, like=next((value for value in values.values() if value.is_floating_point()), torch.empty(0)))
+    like = next((value for value in values.values() if value.is_floating_point()), torch.empty(0))
+    found = dict[str, Tensor]()
     strange, known = list[str](), {*(wanted or ())}
     for name, value in values.items():
         claims = [(fill, rule) for pattern, rule in table if (fill := pattern.match(name)) is not None]
@@ -79,6 +80,7 @@ def translate(
         if twice := [ours for ours in read if ours in found]:
             raise ValueError(f"{source} holds {twice[0]} twice, the second time as {name}")
         found |= read
+    found = _assumed(rules, like=like) | found
     found |= _zeros(rules, found)
     _require(found, wanted, rules, strange, source)
     return found
@@ -143,9 +145,9 @@ def untranslate(values: Mapping[str, Tensor], rules: Sequence[Rule], *, source: 
     return written
 
 
-def _given(rules: Sequence[Rule], *, like: Tensor) -> dict[str, Tensor]:
-    """What is ours alone and yet known."""
-    known = {rule.ours: rule.value for rule in rules if isinstance(rule, Own)}
+def _assumed(rules: Sequence[Rule], *, like: Tensor) -> dict[str, Tensor]:
+    """What is ours alone, or may be lacking, and yet known."""
+    known = {rule.ours: rule.value for rule in rules if isinstance(rule, (Own, Rename))}
     return {name: like.new_tensor(value) for name, value in known.items() if value is not None}
 
 
