@@ -242,3 +242,14 @@ def test_what_is_missing_and_what_is_left_over_are_told_together(folder: Path) -
     ) as told:
         chiasm.load(folder)
     assert all(name in str(told.value) for name in gone)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [16, 64])
+def test_another_size_in_the_config_resizes_the_positions(size: int, theirs: Any, folder: Path) -> None:
+    about = json.loads((folder / "config.json").read_text())
+    about["vision_config"]["image_size"] = size
+    (folder / "config.json").write_text(json.dumps(about))
+    model, images = chiasm.load(folder, device="cpu"), torch.randn(2, 3, size, size)
+    expected = theirs.vision_model(images, interpolate_pos_encoding=True).last_hidden_state
+    torch.testing.assert_close(model.module.see(images), expected, rtol=1e-4, atol=1e-4)

@@ -205,3 +205,13 @@ def test_what_theirs_cannot_do_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"it can be written as hf, .*chiasm, onnx$"):
         chiasm.export(chiasm.load(folder), tmp_path / "out", format="lavis")
     assert not (tmp_path / "out").exists()
+
+
+@torch.inference_mode()
+def test_another_size_in_the_config_resizes_the_positions(folder: Path) -> None:
+    changed(folder, vision_config={"image_size": 49})
+    model, images = chiasm.load(folder, device="cpu"), torch.randn(2, 3, 49, 49)
+    assert model.processor.pixels.size == 49
+    expected = made().get_image_features(pixel_values=images, interpolate_pos_encoding=True).pooler_output
+    found = model.module.embed_seen(model.module.see(images))
+    torch.testing.assert_close(found, torch.nn.functional.normalize(expected, dim=-1), **CLOSE)

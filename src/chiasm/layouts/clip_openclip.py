@@ -34,7 +34,8 @@ def _read(found: Found) -> DualEncoder.Config:
     if widths != (told := (vision["width"], text["width"])):
         raise ValueError(f"{CONFIG} is of towers {told} wide, but the tensors beside it of {widths}")
     activation = Activation.QUICK_GELU if about.get("quick_gelu") else Activation.GELU
-    return sized(found, (widths[0] // vision.get("head_width", HEAD), text.get("heads", 8), activation))
+    cfg = sized(found, (widths[0] // vision.get("head_width", HEAD), text.get("heads", 8), activation))
+    return replace(cfg, vision=cfg.vision.sized(vision.get("image_size")))
 
 
 def _check(part: str, said: Mapping[str, Any]) -> None:

@@ -133,7 +133,9 @@ class ViT(nn.Module):
 
     def adapted(self, name: str, value: Tensor) -> Tensor:
         """Position embeddings of another picture size, resized to ours; the class token keeps its own."""
-        return _resized(value, self.position.shape[1]) if name == "position" else value
+        if name != "position" or value.ndim != 3 or math.isqrt(value.shape[1] - 1) ** 2 != value.shape[1] - 1:
+            return value
+        return _resized(value.float(), self.position.shape[1]).to(value)
 
 
 def eva_g14(*, image: int = 224) -> ViT.Config:

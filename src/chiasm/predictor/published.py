@@ -21,7 +21,7 @@ from chiasm.predictor.eyes import read_eyes
 from chiasm.predictor.parts import pixels_of
 from chiasm.weights.folder import ModelCard, skeleton
 from chiasm.weights.foreign import Foreign, read_foreign
-from chiasm.weights.state import assign, state
+from chiasm.weights.state import assign, fitted, state
 from chiasm.weights.translate import REST, MisfitError, claimed, translate, untranslate
 
 
@@ -43,7 +43,7 @@ def _built(layout: Layout, foreign: Foreign) -> tuple[Config, nn.Module]:
     config = _described(layout, foreign.found, foreign.path)
     module, rules = skeleton(config), layout.rules_for(config)
     values = translate(foreign.tensors, rules, source=foreign.path, wanted=state(module))
-    assign(module, values, source=foreign.path)
+    assign(module, fitted(module, values), source=foreign.path)
     return config, module
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from chiasm.core.ability import Lent
+from chiasm.core.ability import Adapts, Lent
 
 
 def state(module: nn.Module) -> dict[str, Tensor]:
@@ -54,6 +54,17 @@ def require(own: Mapping[str, Tensor], values: Mapping[str, Tensor], *, source: 
         raise ValueError(f"{source} does not fit the model: {told}")
     if odd := [name for name in own if own[name].is_floating_point() != values[name].is_floating_point()]:
         raise ValueError(f"{source} does not fit the model: {odd[0]} holds {values[odd[0]].dtype}")
+
+
+def fitted(module: nn.Module, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in our shapes, where their modules know how: positions for pictures of another size."""
+    own, found = state(module), dict(values)
+    for name in own.keys() & values.keys():
+        path, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(path)
+        if own[name].shape != values[name].shape and isinstance(owner, Adapts):
+            found[name] = owner.adapted(leaf, values[name])
+    return found
 
 
 def lent(module: nn.Module) -> dict[str, str]:
