@@ -32,7 +32,7 @@ def read_published(path: Path, dtype: torch.dtype | None = None) -> tuple[nn.Mod
     try:
         config, module = _built(layout, foreign)
     except MisfitError as error:  # a head that is lacking makes it look like another
-        raise _nearest(foreign, error) from error
+        raise _nearest(foreign, error) or error from error
     pixels = _pixels(layout, foreign.found, path, pixels_of(config, system.fit))
     card = ModelCard(system=name, preset=preset_of(system, config), config=config, pixels=pixels)
     return _even(module).eval(), card
