@@ -27,10 +27,10 @@ from chiasm.core.system import Config
 from chiasm.data.batches import Questions, asked
 from chiasm.data.images import ImageProcessor
 from chiasm.data.loader import PairLoader
-from chiasm.data.pairs import Pair, Source, Summarised
+from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import open_source
 from chiasm.data.sources.compose import subset, usable
-from chiasm.data.sources.record import summary
+from chiasm.data.sources.record import summary, summary_of
 from chiasm.evaluation.answering import exact
 from chiasm.predictor.open import load
 from chiasm.predictor.verbs import Predictor
@@ -121,9 +121,8 @@ def _questions(data: str) -> Source:
     """Rows with a question and an answer; the others are counted and named."""
     source = open_source(data)
     kept, skipped = usable(source, lambda pair: told if isinstance(told := asked(pair), str) else "")
-    told = source.summary() if isinstance(source, Summarised) else f"{len(source)} pairs in {data}"
-    if ranks.rank() == 0:
-        LOG.warning("%s%s", told, f"; {len(skipped)} not asked: {summary(skipped)}" if skipped else "")
+    if skipped and ranks.rank() == 0:
+        LOG.warning("%s; %d not asked: %s", summary_of(source), len(skipped), summary(skipped))
     return kept
 
 

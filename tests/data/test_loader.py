@@ -93,7 +93,7 @@ def test_batches_run_over_the_end_of_an_epoch() -> None:
     batches = load(Rows(5))
     rows = taken(batches, 5)
     assert [sorted(rows[i : i + 5]) for i in range(0, 20, 5)] == [list(range(5))] * 4
-    assert batches.state_dict() == {"passed": 20, "source": "5 rows"}
+    assert batches.state_dict() == {"passed": 20, "source": "5 rows", "skipped": {}}
     assert (batches.epoch_steps, load(Rows(3)).epoch_steps, load(Rows(9)).epoch_steps) == (1, 1, 2)
 
 

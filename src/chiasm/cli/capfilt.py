@@ -24,8 +24,8 @@ from chiasm.bootstrap.worker import FAILURES
 from chiasm.cli import capfilt_options as options
 from chiasm.cli.errors import LeftOutError, UsageError, one_line
 from chiasm.cli.progress import progress
-from chiasm.data.pairs import Summarised
 from chiasm.data.sources import open_source
+from chiasm.data.sources.record import summary_of
 from chiasm.data.writers import Form
 from chiasm.predictor.open import load, located
 
@@ -125,9 +125,7 @@ def agreement(asked: options.Agreement) -> None:
 
 def _tell_source(where: str | Path) -> None:
     """What was found there, and what was left out."""
-    source = open_source(where)
-    if isinstance(source, Summarised):
-        print(one_line(source.summary()), file=sys.stderr)
+    print(one_line(summary_of(open_source(where))), file=sys.stderr)
 
 
 def _settings(captioner: str, judge: str, how: options.How) -> Settings:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from chiasm.cli.errors import UsageError
+from chiasm.cli.errors import UsageError, one_line
 from chiasm.cli.options import Launch
 from chiasm.cli.parse import parse
 from chiasm.cli.progress import progress, silence
@@ -61,7 +61,12 @@ def _train(words: Sequence[str]) -> None:
         def on_step(step: Step) -> None:
             tell(step.run, step.step, step.steps, f"loss {step.total:.3f}")
 
-        do(recipe.runs(asked.options), folder, device=device_of(asked.launch.device), on_step=on_step)
+        def on_note(note: str) -> None:
+            if ranks.rank() == 0:
+                print(one_line(note), file=sys.stderr, flush=True)
+
+        device = device_of(asked.launch.device)
+        do(recipe.runs(asked.options), folder, device=device, on_step=on_step, on_note=on_note)
     print(f"{folder} is done: other commands take it as MODEL, and chiasm.load({str(folder)!r}) opens it")
 
 

@@ -27,7 +27,7 @@ from chiasm.data.images import ImageProcessor
 from chiasm.data.order import Ordered, Rows, order, shuffled
 from chiasm.data.pairs import Pair, Source, Unread
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.record import Skipped, summary
+from chiasm.data.sources.record import Skipped, summary, summary_of
 from chiasm.data.text import Tokenizer
 
 MEMORY = 1 << 30  # bytes of decoded pictures that are kept; larger data is decoded anew each epoch
@@ -139,7 +139,8 @@ class PairLoader:
         self._passed = 0  # rows of our parts, in all epochs
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: Future[tuple[Batch, int]] | None = None
+        self._met = 0  # of those skipped, which stand in the order in which they were met
+        self._next: Future[tuple[Batch, int, int]] | None = None
 
     @property
     def epoch_steps(self) -> int:
@@ -148,8 +149,12 @@ class PairLoader:
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """The rows that were met and could not be used."""
-        return tuple(self._skipped.values())
+        """The rows that were met in the batches that were taken, and could not be used."""
+        return (*self._skipped.values(),)[: self._met]  # the next batch may add to them meanwhile
+
+    def summary(self) -> str:
+        """What the source holds, and what it left out."""
+        return summary_of(self.source)
 
     def __iter__(self) -> "PairLoader":
         return self
@@ -157,7 +162,7 @@ class PairLoader:
     def __next__(self) -> Batch:
         made = self._next or self._maker.submit(self._make, self._passed)
         self._next = None
-        batch, self._passed = made.result()
+        batch, self._passed, self._met = made.result()
         self._next = self._maker.submit(self._make, self._passed)
         return batch
 
@@ -168,7 +173,8 @@ class PairLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands after the batches that were taken."""
-        return {"passed": self._passed, "source": self.source.fingerprint}
+        skipped = {str(row): [one.id, one.reason] for row, one in [*self._skipped.items()][: self._met]}
+        return {"passed": self._passed, "source": self.source.fingerprint, "skipped": skipped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there; the pairs must still be the same."""
@@ -177,10 +183,11 @@ class PairLoader:
                 f"the pairs have changed since this state was saved (fingerprint {state['source']} then, "
                 f"{self.source.fingerprint} now): start anew, or bring the old pairs back"
             )
-        self._passed, self._next = state["passed"], None
+        self._skipped = {int(row): Skipped(*told) for row, told in state.get("skipped", {}).items()}
+        self._passed, self._met, self._next = state["passed"], len(self._skipped), None
 
-    def _make(self, passed: int) -> tuple[Batch, int]:
-        """Our part of a batch, and how many rows of ours have been passed after it."""
+    def _make(self, passed: int) -> tuple[Batch, int, int]:
+        """Our part of a batch, and how many rows of ours have been passed, and how many of them skipped, after it."""
         held = self._held if self._keep else {}
         rows: list[tuple[int, _Row]] = []  # epoch, row
         while len(rows) < self.part:
@@ -188,9 +195,9 @@ class PairLoader:
             passed += len(asked)
             self._read(sorted({row for _, row in asked} - held.keys() - self._skipped.keys()), held)
             if len(self._skipped) == len(self.source):
-                raise ValueError(f"none of {len(self.source)} pairs can be used: {summary(self.skipped)}")
+                raise ValueError(f"none of {len(self.source)} pairs can be used: {summary(self._skipped.values())}")
             rows += [(epoch, held[row]) for epoch, row in asked if row in held]
-        return self._collate(rows), passed
+        return self._collate(rows), passed, len(self._skipped)
 
     def _ours(self, place: int) -> tuple[int, int]:
         """The epoch and the row of what is at a place among our parts."""

@@ -76,10 +76,3 @@ class Source(Protocol):
 def in_order(pairs: Source | Iterable[Pair]) -> Iterator[Pair]:
     """One after the other."""
     return iter(pairs) if isinstance(pairs, Iterable) else (pairs[i] for i in range(len(pairs)))
-
-
-@runtime_checkable
-class Summarised(Protocol):
-    """A source that can say what it holds and what it had to leave out."""
-
-    def summary(self) -> str: ...

@@ -7,26 +7,18 @@ source ─ survey ─ rows of numbers ─┬─ findings ─ terminal, JSON
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from chiasm.core.files import write_atomic
 from chiasm.data.pairs import Source
 from chiasm.data.quality import language
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.files import Skipped
+from chiasm.data.sources.record import left_out
 from chiasm.inspection import findings
 from chiasm.inspection.examine import Tongue
 from chiasm.inspection.findings import Findings, Groups
 from chiasm.inspection.page import markup
 from chiasm.inspection.sheets import Album
 from chiasm.inspection.survey import Kinds, Progress, Survey, survey
-
-
-@runtime_checkable
-class LeavesOut(Protocol):
-    """A source that names what it left out."""
-
-    skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,6 @@ def _tongue() -> tuple[Tongue, str]:
 
 def _left_out(source: Source) -> Kinds:
     kinds = Kinds()
-    if isinstance(source, LeavesOut):
-        for one in source.skipped:
-            kinds.add(one.reason, one.id)
+    for one in left_out(source):
+        kinds.add(one.reason, one.id)
     return kinds

@@ -3,7 +3,7 @@
 1-pretrain/  run.json           what was asked for
              metrics.jsonl      one line a step, each step once, no clock in it
              pace.jsonl         pictures a second, which no two runs share
-             checkpoints/       the last two, while it runs
+             checkpoints/       the last two, while it runs: every so many steps, or minutes, and when it is stopped
              best/  model/      model folders: the best by validation, and the outcome
              done.json          written last
 
@@ -14,7 +14,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,36 +28,58 @@ from chiasm.core.errors import unknown
 from chiasm.core.files import write_atomic, writing
 from chiasm.core.types import Losses
 from chiasm.data.sources.chance import chance
+from chiasm.data.sources.record import Skipped, Summarised, summary
 from chiasm.training.average import average, check_same
 from chiasm.training.checkpoint import Position, restore, save
 from chiasm.training.freeze import groups, set_mode
+from chiasm.training.interrupt import Heard, heeding
 from chiasm.training.optim import Schedule, adamw, clip, set_rate
 from chiasm.training.run import Batch, Run, Step
 from chiasm.weights.folder import DONE, MODEL, WEIGHTS, read_tensors, save_model
 from chiasm.weights.state import copy_into
 
 BEST, CHECKPOINTS, METRICS, PACE = "best", "checkpoints", "metrics.jsonl", "pace.jsonl"
+LAPSE = 300.0  # seconds after which a checkpoint is due, however few the steps were: what a crash may cost
 
 
 class DivergedError(ValueError):
     """A loss or the gradient is no longer a number."""
 
 
-def fit(run: Run, model: nn.Module, folder: Path, *, on_step: Callable[[Step], None] | None = None) -> None:
-    """Bring `model` from wherever `folder` left it to the end of `run`, and write its model folder."""
-    loop = _Loop(run, model, folder)
-    for step in range(loop.position.step, run.steps):
-        done = loop.step(step)
-        if on_step is not None:
-            on_step(done)
-    loop.finish()
+def fit(
+    run: Run,
+    model: nn.Module,
+    folder: Path,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Bring `model` from wherever `folder` left it to the end of `run`, and write its model folder.
+
+    Ctrl-C and SIGTERM end it after the step, which is saved. `on_note` hears what the data hold and what could not
+    be used of them.
+    """
+    with heeding() as heard:
+        loop = _Loop(run, model, folder, heard)
+        if isinstance(loop.data, Summarised):
+            on_note(f"{run.name}: {loop.data.summary()}")
+        for step in range(loop.position.step, run.steps):
+            done = loop.step(step)
+            if on_step is not None:
+                on_step(done)
+            if loop.stopped:
+                on_note(f"{run.name}: stopped after step {done.step} of {run.steps}, which is saved")
+                raise KeyboardInterrupt
+        if skipped := loop.finish():
+            on_note(f"{run.name}: {len(skipped)} pairs could not be used: {summary(skipped)}")
 
 
 class _Loop:
     """A run under way: `position` is where it stands after its last step."""
 
-    def __init__(self, run: Run, model: nn.Module, folder: Path) -> None:
-        self.run, self.model, self.folder = run, model, folder
+    def __init__(self, run: Run, model: nn.Module, folder: Path, heard: Heard) -> None:
+        self.run, self.model, self.folder, self.heard = run, model, folder, heard
+        self.stopped, self.saved = False, time.monotonic()
         self.device = next(model.parameters()).device
         self.optimizer = adamw(groups(model, run.stage, weight_decay=run.weight_decay), betas=run.betas)
         self.learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -82,7 +104,7 @@ class _Loop:
         """Learn from one step's batches; validate and save when it is time."""
         lr = self.schedule.rate(step)
         values, pictures = self._learn(step + 1, lr)
-        *losses, total, norm = values
+        *losses, total, norm, due, stop = values
         self.position = replace(self.position, step=step + 1, pictures=self.position.pictures + pictures)
         done = Step(
             run=self.run.name,
@@ -97,15 +119,18 @@ class _Loop:
         )
         if self.writes:
             self.lines.add(done, pictures)
-        if self.position.step % self.run.checkpoint_every == 0 and self.position.step < self.run.steps:
-            self._save()
+        if self.position.step < self.run.steps:
+            self.stopped = stop > 0
+            if self.stopped or due > 0 or self.position.step % self.run.checkpoint_every == 0:
+                self._save()
         return done
 
-    def finish(self) -> None:
-        """Leave the outcome behind, and a note that says so."""
+    def finish(self) -> Sequence[Skipped]:
+        """Leave the outcome behind, and a note that says so; what could not be used, by any process."""
         check_same(self.model)
+        skipped = self._skipped()
         if not self.writes:
-            return
+            return skipped
         self.lines.flush()
         plain = self._plain()
         if self.position.best is not None:
@@ -113,14 +138,25 @@ class _Loop:
             copy_into(plain, read_tensors(path), source=path)
         save_model(self.folder / MODEL, plain, self.run.card, self.run.tokenizer, self.run.hints)
         note = {"steps": self.position.step, "pictures": self.position.pictures, "best": self.position.best}
+        note |= {"skipped": len(skipped), "reasons": summary(skipped)}
         write_atomic(self.folder / DONE, (json.dumps(note) + "\n").encode())
+        return skipped
+
+    def _skipped(self) -> Sequence[Skipped]:
+        """Each pair once, whichever process met it."""
+        own = self.data.skipped if isinstance(self.data, Summarised) else ()
+        return [*dict.fromkeys(each for met in ranks.everyones(own) for each in met)]
+
+    def _wishes(self) -> tuple[bool, bool]:
+        """Whether to save, which the first process's clock alone decides, and whether to stop, as anyone may ask."""
+        return self.writes and time.monotonic() - self.saved >= LAPSE, self.heard.number > 0
 
     def _plain(self) -> nn.Module:
         """The model as its config builds it."""
         return self.model if self.run.adapter is None else self.run.adapter.merged(self.model)
 
     def _learn(self, step: int, lr: float) -> tuple[list[float], int]:
-        """One update; the losses, their sum and the gradient's norm, fetched from the device at once."""
+        """One update; losses, their sum, the gradient's norm and everyone's wishes, fetched from the device at once."""
         found, pictures = torch.zeros_like(self.weights), 0
         for _ in range(self.run.accumulate):
             batch: Batch = next(self.data).to(self.device)
@@ -128,10 +164,12 @@ class _Loop:
             (losses * self.weights).sum().backward()
             found += losses.detach()
             pictures += len(batch)
-        found = average(self.learns, found)
+        # wishes travel with the losses, so that all processes know of them at the same step
+        told = average(self.learns, torch.cat([found, found.new_tensor(self._wishes())]))
+        found, wishes = told[:-2], told[-2:]
         norm = clip(self.learns, limit=self.run.clip)
-        values = torch.cat([found, (found * self.weights).sum()[None], norm[None]]).tolist()
-        for name, value in zip((*self.run.stage.losses, "total", "gradient norm"), values, strict=True):
+        values = torch.cat([found, (found * self.weights).sum()[None], norm[None], wishes]).tolist()
+        for name, value in zip((*self.run.stage.losses, "total", "gradient norm"), values, strict=False):
             if not math.isfinite(value):
                 raise DivergedError(
                     f"{name} is {value} at step {step} of run {self.run.name!r}: "
@@ -187,6 +225,7 @@ class _Loop:
         size = self.lines.flush() if self.writes else 0
         self.position = replace(self.position, metrics=size, data=ranks.everyones(dict(self.data.state_dict())))
         save(self.folder / CHECKPOINTS, self.position, self.model, self.optimizer)
+        self.saved = time.monotonic()
 
 
 class _Lines:

@@ -6,6 +6,7 @@ Of several processes only the first needs to see that folder: it tells the other
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ def train(
     device: torch.device | str = "cpu",
     start: nn.Module | None = None,
     on_step: Callable[[Step], None] | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> nn.Module:
     """Do what is not done yet of `runs` in `folder`, and return the last one's model, in eval mode.
 
@@ -50,7 +52,7 @@ def train(
         parts = _Parts(previous, {path: _found(each, outcomes, run.name) for path, each in run.brought.items()})
         asked = _agreed_options(run, parts)
         if not ranks.told(ranks.rank() == 0 and _claim(place, number, run.name, asked)):
-            _do(run, place, parts, device=device, on_step=on_step)
+            _do(run, parts, device, partial(fit, folder=place, on_step=on_step, on_note=on_note))
         previous = _outcome(run, place, device)
         if run.name in wanted:
             outcomes[run.name] = previous
@@ -75,7 +77,7 @@ def _found(brought: Brought, outcomes: Mapping[str, nn.Module], name: str) -> nn
     return source.get_submodule(brought.path)
 
 
-def _do(run: Run, place: Path, parts: _Parts, *, device: torch.device, on_step: Callable[[Step], None] | None) -> None:
+def _do(run: Run, parts: _Parts, device: torch.device, fitted: Callable[[Run, nn.Module], None]) -> None:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         model = run.model.build()
@@ -86,7 +88,7 @@ def _do(run: Run, place: Path, parts: _Parts, *, device: torch.device, on_step: 
             run.adapter.add(model)
         for path in run.recompute:
             recompute(_layers(model, path, run.name))
-        fit(run, moved(model, device=device), place, on_step=on_step)
+        fitted(run, moved(model, device=device))
 
 
 def _layers(model: nn.Module, path: str, name: str) -> Iterator[nn.Module]:

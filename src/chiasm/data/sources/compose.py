@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from chiasm.data.order import shards_of
 from chiasm.data.pairs import Pair, Source
-from chiasm.data.sources.record import Skipped, summary
+from chiasm.data.sources.record import Skipped, left_out, summary, summary_of
 
 PIECE = 16  # rows
 
@@ -30,6 +30,15 @@ class Chain:
                 return part[place]
             place -= len(part)
         raise IndexError(f"pair {index} of a source that has {len(self)}")
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What any part left out."""
+        return tuple(each for part in self.parts for each in left_out(part))
+
+    def summary(self) -> str:
+        """What the parts say."""
+        return " + ".join(map(summary_of, self.parts))
 
     @property
     def fingerprint(self) -> str:
@@ -109,6 +118,15 @@ class Subset:
 
     def __getitem__(self, index: int) -> Pair:
         return self.source[self.rows[index]]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What the source left out."""
+        return left_out(self.source)
+
+    def summary(self) -> str:
+        """`900 of 1000 pairs in shop, 2 left out: ...`."""
+        return f"{len(self)} of {summary_of(self.source)}"
 
     @property
     def fingerprint(self) -> str:

@@ -24,7 +24,7 @@ from chiasm.data.pairs import Pair
 from chiasm.data.sources import emoji_names
 from chiasm.data.sources.chance import chance, share
 from chiasm.data.sources.emoji_names import FIELDS
-from chiasm.data.sources.spec import check, read_spec
+from chiasm.data.sources.spec import Made, check, read_spec
 
 VERSION = 1  # counts changes of what the same numbers draw
 SPLITS = ("train", "human", "val", "test-combinations", "test-unseen")
@@ -136,7 +136,7 @@ def draw(font: Path, sequence: str, size: int, rng: Random) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class EmojiPairs:
+class EmojiPairs(Made):
     """Pairs of a font's emoji: `train` is the web (noisy if asked), every other split is human and true.
 
     `families` narrows what is shown (`people`, `hearts`, `clocks`, ...); none named means all.

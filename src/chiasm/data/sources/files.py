@@ -19,7 +19,7 @@ from typing import ClassVar
 from chiasm.data.pairs import Pair
 from chiasm.data.sources.lists import Listed, listed, read_list
 from chiasm.data.sources.place import Place, below, place, size
-from chiasm.data.sources.record import Skipped, decoded, parsed, reason_of, summary
+from chiasm.data.sources.record import Skipped, decoded, parsed, reason_of, summary, summed_up
 
 PICTURES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 LISTS = tuple(f"{name}.{kind}" for name in ("captions", "metadata") for kind in ("jsonl", "csv", "tsv"))
@@ -61,8 +61,7 @@ class FileSource(ABC):
 
     def summary(self) -> str:
         """What was found and what was left out, in one line."""
-        left_out = f", {len(self.skipped)} left out: {summary(self.skipped)}" if self.skipped else ""
-        return f"{len(self)} pairs in {self.path}{left_out}"
+        return summed_up(f"{len(self)} pairs in {self.path}", self.skipped)
 
     @property
     def fingerprint(self) -> str:

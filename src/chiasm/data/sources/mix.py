@@ -21,6 +21,7 @@ from chiasm.data.order import Rows, order, permutation
 from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.compose import Chain, subset
+from chiasm.data.sources.record import Skipped
 
 
 class Mixture:
@@ -41,6 +42,15 @@ class Mixture:
 
     def __getitem__(self, index: int) -> Pair:
         return self._chain[index]
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What any part left out."""
+        return self._chain.skipped
+
+    def summary(self) -> str:
+        """What the parts say."""
+        return self._chain.summary()
 
     @property
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from chiasm.data.pairs import Pair
-from chiasm.data.sources.record import Skipped, summary
+from chiasm.data.sources.record import Skipped, summary, summed_up
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,7 @@ class PackedSource(ABC):
 
     def summary(self) -> str:
         """What was found and what was left out, in one line."""
-        left_out = f", {len(self.skipped)} left out: {summary(self.skipped)}" if self.skipped else ""
-        return f"{len(self)} pairs in {self.where}{left_out}"
+        return summed_up(f"{len(self)} pairs in {self.where}", self.skipped)
 
     def _runs(self, *parts: int) -> Sequence[range]:
         """Ranges of rows whose places agree in the numbers `parts`."""

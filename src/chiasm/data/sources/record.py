@@ -1,9 +1,11 @@
 """What a record of other people's data says: which key is the picture, which the words; and what was left out."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+from chiasm.data.pairs import Source
 
 IMAGE_KEYS = ("image", "file_name", "filepath", "image_path")
 TEXT_KEYS = ("text", "caption", "captions", "title")
@@ -19,15 +21,45 @@ class Skipped:
     reason: str
 
 
-def summary(skipped: Iterable[Skipped], *, named: int = 3) -> str:
-    """`2 x no text (a.jpg, b.jpg); 1 x duplicate id (17)`, or "" for nothing."""
+@runtime_checkable
+class Summarised(Protocol):
+    """What can say what it holds and what it had to leave out: every source of ours, and a loader of one."""
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]: ...
+
+    def summary(self) -> str: ...
+
+
+def summary(skipped: Iterable[Skipped], *, named: int = 3, reasons: int = 8) -> str:
+    """`2 x no text (a.jpg, b.jpg); 1 x duplicate id (17)`, or "" for nothing; the commonest reasons first."""
     by_reason: dict[str, list[str]] = {}
     for each in skipped:
         by_reason.setdefault(each.reason, []).append(each.id)
+    told = sorted(by_reason.items(), key=lambda one: -len(one[1]))
+    rest = [f"{sum(len(ids) for _, ids in told[reasons:])} more for other reasons"] if len(told) > reasons else []
     return "; ".join(
-        f"{len(ids)} x {reason} ({', '.join(ids[:named])}{', ...' if len(ids) > named else ''})"
-        for reason, ids in by_reason.items()
+        [
+            f"{len(ids)} x {reason} ({', '.join(ids[:named])}{', ...' if len(ids) > named else ''})"
+            for reason, ids in told[:reasons]
+        ]
+        + rest
     )
+
+
+def summed_up(pairs: str, skipped: Sequence[Skipped]) -> str:
+    """`12 pairs in shop, 2 left out: 2 x no text (a.jpg, b.jpg)`."""
+    return f"{pairs}, {len(skipped)} left out: {summary(skipped)}" if skipped else pairs
+
+
+def summary_of(source: Source) -> str:
+    """What a source says of itself, in one line; of one that says nothing, its size."""
+    return source.summary() if isinstance(source, Summarised) else f"{len(source)} pairs"
+
+
+def left_out(source: Source) -> tuple[Skipped, ...]:
+    """What a source had to leave out, as far as it tells."""
+    return source.skipped if isinstance(source, Summarised) else ()
 
 
 def picture_of(record: Mapping[str, Any]) -> str:

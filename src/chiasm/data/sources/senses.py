@@ -30,6 +30,7 @@ from chiasm.data.sources.grammar import VOCABULARY, Facts, say
 from chiasm.data.sources.motion import motion, video
 from chiasm.data.sources.questions import Question, drawn, questions
 from chiasm.data.sources.solids import cloud
+from chiasm.data.sources.spec import Made
 from chiasm.data.sources.tones import RATE, sound
 from chiasm.data.sources.world import World, WorldPairs, open_world
 
@@ -137,7 +138,7 @@ SENSES: Mapping[str, Callable[[World], Sense]] = {
 
 
 @dataclass(frozen=True)
-class Sensed:
+class Sensed(Made):
     """What a sense perceives of a world's scenes, and what can be said of it."""
 
     pairs: WorldPairs
@@ -163,7 +164,7 @@ class Sensed:
 
 
 @dataclass(frozen=True)
-class SensedQuestions:
+class SensedQuestions(Made):
     """What a sense perceives of a scene, a question about that of one of some `kinds`, and its answer."""
 
     pairs: WorldPairs
@@ -198,7 +199,7 @@ class Both:
 
 
 @dataclass(frozen=True)
-class Joint:
+class Joint(Made):
     """Two things, each perceived by another sense, and a question about both.
 
     have the two the same shape?     as often yes as no, whatever either of them is
@@ -242,7 +243,7 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Beside(Made):
     """Joint questions to one sense alone: what it perceives is shown, the other thing is told in words."""
 
     joint: Joint

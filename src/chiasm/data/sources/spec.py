@@ -1,11 +1,29 @@
 """Names of sources that are not files, `kind:preset?option=value&option=value`, and what all of them refuse."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from chiasm.core.errors import unknown
 from chiasm.data.noise import Noise
+from chiasm.data.sources.record import Skipped
+
+
+class Made(ABC):
+    """Pairs that are made when they are asked for: none is ever left out."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Nothing."""
+        return ()
+
+    def summary(self) -> str:
+        """How many there are."""
+        return f"{len(self)} pairs, made"
 
 
 def read_spec(spec: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[str, dict[str, Any]]:

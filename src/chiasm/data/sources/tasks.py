@@ -21,6 +21,7 @@ from chiasm.data.sources.canvas import Scene, draw
 from chiasm.data.sources.chance import chance
 from chiasm.data.sources.grammar import one_wrong
 from chiasm.data.sources.questions import drawn, questions
+from chiasm.data.sources.spec import Made
 from chiasm.data.sources.world import WorldPairs, open_world
 from chiasm.data.text import clean
 
@@ -29,7 +30,7 @@ MATERIALS = ("glass", "paper", "stone", "wood")  # what no picture of the world 
 
 
 @dataclass(frozen=True)
-class WorldQuestions:
+class WorldQuestions(Made):
     """A picture, a question about it of one of some `kinds`, and its answer."""
 
     pairs: WorldPairs
@@ -51,7 +52,7 @@ class WorldQuestions:
 
 
 @dataclass(frozen=True)
-class WorldStatements:
+class WorldStatements(Made):
     """Two pictures and a statement about them, in the manner of NLVR2 (arXiv:1811.00491): true as often as false."""
 
     pairs: WorldPairs
@@ -78,7 +79,7 @@ class WorldStatements:
 
 
 @dataclass(frozen=True)
-class WorldEntailment:
+class WorldEntailment(Made):
     """A picture and a hypothesis: it follows, it cannot be told, or it is false.
 
     What a thing is made of cannot be told, unless there is no such thing at all: then it is false.
@@ -105,7 +106,7 @@ class WorldEntailment:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class Assignment(Made):
     """Two pictures and a text of any pairs, which belongs to one of them or to neither: ALBEF's step before NLVR2."""
 
     pairs: Source

@@ -18,7 +18,7 @@ from chiasm.data.pairs import Pair
 from chiasm.data.sources.canvas import OUTLINES, Colour, Scene, Thing, boxes, draw, mask
 from chiasm.data.sources.chance import chance, share
 from chiasm.data.sources.grammar import PHRASINGS, VOCABULARY, Facts, meaning, one_wrong, parse, say
-from chiasm.data.sources.spec import check, read_spec
+from chiasm.data.sources.spec import Made, check, read_spec
 
 __all__ = [
     "PRESETS", "SPLITS", "Counted", "Facts", "Placed", "Related", "Scene", "Thing", "World", "WorldPairs", "boxes",
@@ -224,7 +224,7 @@ def captions(scene: Scene) -> list[str]:
 
 
 @dataclass(frozen=True)
-class WorldPairs:
+class WorldPairs(Made):
     """Pairs of a world: `train` is the web (noisy if asked), every other split is human and true.
 
     Splits never share a picture. `held_out` is the share of combinations of attributes that only
