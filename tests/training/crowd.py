@@ -91,6 +91,8 @@ def joined(work: Callable[[], Any]) -> dict[str, Any]:
             return {"seen": work()}
     except SystemExit as stop:
         return {"silent": stop.code}
+    except KeyboardInterrupt:
+        return {"said": "stopped"}
     except Exception as error:  # noqa: BLE001 - told to the test
         return {"said": str(error)}
 
@@ -161,6 +163,16 @@ def die(rank: int, at: int) -> Callable[[Step], None]:
     return stop
 
 
+def interrupt(rank: int, at: int) -> Callable[[Step], None]:
+    """A process that alone hears Ctrl-C."""
+
+    def stop(step: Step) -> None:
+        if ranks.rank() == rank and step.step == at:
+            signal.raise_signal(signal.SIGINT)
+
+    return stop
+
+
 def fail(rank: int, at: int) -> Callable[[Step], None]:
     """A process that fails after a step."""
 
@@ -189,9 +201,10 @@ def main(root: Path) -> None:
         half = parts.run(model=calm["model"], precision=torch.bfloat16, accumulate=2)
         scene(f"half-{count}", count, lambda folder, half=half: watched(parts, [half], folder))
     scene("drops", 2, lambda folder: watched(parts, parts.two_runs(), folder))
-    for rank, at in ((0, 7), (1, 13), (1, 5)):
-        name = f"killed-{rank}-{at}"
-        scene(name, 2, lambda folder, rank=rank, at=at: watched(parts, parts.two_runs(), folder, stop=die(rank, at)))
+    for way, rank, at in ((die, 0, 7), (die, 1, 13), (die, 1, 5), (interrupt, 1, 7)):
+        name = f"{'killed' if way is die else 'interrupted'}-{rank}-{at}"
+        stop = way(rank, at)
+        scene(name, 2, lambda folder, stop=stop: watched(parts, parts.two_runs(), folder, stop=stop))
         scene(f"{name}-again", 2, lambda folder: watched(parts, parts.two_runs(), folder), folder=name)
     scene("failed", 3, lambda folder: watched(parts, [parts.run()], folder, stop=fail(1, 7)))
     scene("fewer", 2, lambda folder: watched(parts, [parts.run()], folder), folder="failed")

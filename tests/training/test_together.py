@@ -123,6 +123,14 @@ def test_killed_and_started_again(crowd: Crowd, scene: str) -> None:
     assert [each["end"] for each in crowd.seen(f"{scene}-again")] == [each["end"] for each in crowd.seen("drops")]
 
 
+def test_all_stop_where_one_was_interrupted(crowd: Crowd) -> None:
+    told = sorted(crowd.told("interrupted-1-7"), key=str)
+    assert told == [{"said": "stopped"}, {"silent": 1}]
+    first, second = crowd.seen("interrupted-1-7-again")
+    assert len(first["steps"]) == len(second["steps"]) == 50 - 8
+    assert crowd.contents("interrupted-1-7") == crowd.contents("drops")
+
+
 @pytest.mark.slow
 def test_killed_anywhere(tmp_path: Path) -> None:
     crowd, told = left_behind(tmp_path, "13")
