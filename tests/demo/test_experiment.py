@@ -21,7 +21,7 @@ from PIL import Image
 import chiasm
 from chiasm.data.pairs import Pair
 from chiasm.data.sources import open_source
-from chiasm.data.sources.world import WorldPairs, parse, single
+from chiasm.data.sources.world import PRESETS, WorldPairs, parse, single
 from chiasm.demo import experiment, options
 from chiasm.demo.judge import counted, judge
 from chiasm.demo.measure import measure
@@ -102,6 +102,7 @@ def test_a_misspelt_world_begins_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean 'single'"):
         experiment.run(DemoOptions(out=tmp_path / "demo", world="singel"))
     assert not (tmp_path / "demo").exists()
+    assert set(options.WORLDS) == set(PRESETS)
 
 
 def test_minutes_choose_the_largest_budget_that_fits() -> None:
@@ -121,9 +122,9 @@ def test_options_that_make_no_sense(wrong: dict[str, float], said: str) -> None:
 
 def test_unknown_pictures_and_worlds_are_named() -> None:
     with pytest.raises(ValueError, match="neither 'made' nor 'emoji' nor a folder"):
-        pictures(DemoOptions(pictures="emojis"), 0)
+        DemoOptions(pictures="emojis")
     with pytest.raises(ValueError, match="did you mean 'single'"):
-        pictures(DemoOptions(world="singel"), 0)
+        DemoOptions(world="singel")
 
 
 def _folder(path: Path, rows: int, *, marked: int) -> Path:
@@ -226,8 +227,19 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
 def test_judged_without_a_truth_shows_examples_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "BUDGETS", {1: HANDFUL})
     monkeypatch.setattr(experiment, "work", _in_process)
-    asked = DemoOptions(out=tmp_path / "demo", minutes=1, pictures=str(_folder(tmp_path / "own", 120, marked=0)))
-    report = experiment.run(asked)
+    own = _folder(tmp_path / "own", 120, marked=0)
+    for name in ("3", "4", "5", "6"):
+        (own / f"{name}.png").write_bytes((own / f"{name}.png").read_bytes()[:40])
+    (own / "7.png").unlink()
+    asked, notes = DemoOptions(out=tmp_path / "demo", minutes=1, pictures=str(own)), list[str]()
+    report = experiment.run(asked, on_note=notes.append)
+    first, last = notes
+    assert first == f"119 pairs in {own}, 1 left out: 1 x the picture's file is missing (captions.jsonl:8)"
+    assert last.startswith("pictures that could not be read: 4 x is not a picture")
+    told = from_json((tmp_path / "demo" / "results.json").read_text()).settings
+    assert (told["pairs"], f"{experiment.UNREAD}: {told[experiment.UNREAD]}") == (first, last)
+    assert "119 pairs in " in report.read_text()
+    assert len([*(tmp_path / "demo" / "pictures").glob("number-*.png")]) == 8
     verdicts = judge(tmp_path / "demo" / "seed-0" / "capfilt", 0)
     assert verdicts.filter is None
     assert verdicts.captioner is None

@@ -91,6 +91,11 @@ def encoded(image: Stored, *, index: int = 0) -> bytes:
             raise MediaError(index, type(image).__name__, "is no picture, and only pictures are written")
 
 
+def ending_of(picture: bytes) -> str:
+    """What a picture's file is called by, without the dot."""
+    return next((ending for start, ending in SIGNATURES.items() if picture.startswith(start)), "img")
+
+
 @contextmanager
 def _whole(path: Path) -> Generator[BinaryIO]:
     """A file that takes the name `path` when the block ends well."""
@@ -119,6 +124,5 @@ def _record(pair: Pair, index: int) -> dict[str, Any]:
 
 def _members(pair: Pair, index: int) -> dict[str, bytes]:
     picture = encoded(pair.image, index=index)
-    ending = next((ending for start, ending in SIGNATURES.items() if picture.startswith(start)), "img")
     facts = {"id": pair.id, "text": pair.text, "tags": dict(pair.tags)}
-    return {ending: picture, "txt": pair.text.encode(), "json": json.dumps(facts, sort_keys=True).encode()}
+    return {ending_of(picture): picture, "txt": pair.text.encode(), "json": json.dumps(facts, sort_keys=True).encode()}

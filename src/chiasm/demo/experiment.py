@@ -7,10 +7,11 @@ from pathlib import Path
 
 from chiasm.bootstrap.pinned import pin
 from chiasm.core.files import read_record, write_atomic
-from chiasm.data.writers import encoded
+from chiasm.data.sources.parquet import ParquetSource
+from chiasm.data.writers import encoded, ending_of
 from chiasm.demo.ablations import ablations
 from chiasm.demo.judge import judge
-from chiasm.demo.options import DemoOptions
+from chiasm.demo.options import MADE, DemoOptions
 from chiasm.demo.page import write_report
 from chiasm.demo.pictures import pictures
 from chiasm.demo.pool import Event, work
@@ -21,12 +22,22 @@ from chiasm.training.loop import METRICS
 
 ROWS = {"none": "pretrain"} | {name: f"train-{name}" for name in TRAINED}
 SHOWN = 8  # test pictures that are written out
+LONGEST = 60  # signs of a text that become a file's name
+UNREAD = "pictures that could not be read"
 FREE = {"out", "seeds", "workers", "ablations"}  # options that change no number of what was begun without them
 
 
-def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None) -> Path:
-    """Do what is not done yet and write `report.html`; where it lies."""
-    pictures(options, 0)  # what cannot work is said before a folder is begun
+def run(
+    options: DemoOptions,
+    on_event: Callable[[Event], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Do what is not done yet and write `report.html`; where it lies.
+
+    `on_note` hears what a user's pictures are, and which could not be read.
+    """
+    if about := pictures(options, 0).about:  # what cannot work is said before a folder is begun
+        on_note(about)
     asked = {name: str(value) if name == "pictures" else value for name, value in asdict(options).items()}
     pinned = {name: value for name, value in asked.items() if name not in FREE}
     pin(options.out / "demo.json", pinned | {"budget": asdict(options.budget)})
@@ -34,17 +45,19 @@ def run(options: DemoOptions, on_event: Callable[[Event], None] = lambda _: None
     found = results(options)
     write_atomic(options.out / "results.json", to_json(found).encode())
     _show(options)
+    if unread := found.settings.get(UNREAD):
+        on_note(f"{UNREAD}: {unread}")
     return write_report(found, options.out)
 
 
 def _show(options: DemoOptions) -> None:
     """A few test pictures, called by their captions, to try the models on."""
-    if options.pictures not in {"made", "emoji"}:
-        return  # they have theirs
-    test = next(iter(pictures(options, 0).tests.values()))
-    for pair in (test[row] for row in range(min(SHOWN, len(test)))):
-        name = re.sub(r"\W+", "-", pair.text).strip("-")
-        write_atomic(options.out / "pictures" / f"{name}.png", encoded(pair.image))
+    place = Place(options, 0)
+    test = ParquetSource(place.folder / "data" / f"{next(iter(place.read('data')['tests']))}.parquet")
+    for row in range(min(SHOWN, len(test))):
+        picture = encoded(test[row].image)
+        name = re.sub(r"\W+", "-", test[row].text[:LONGEST]).strip("-")
+        write_atomic(options.out / "pictures" / f"{name or row}.{ending_of(picture)}", picture)
 
 
 def results(options: DemoOptions) -> Results:
@@ -54,7 +67,7 @@ def results(options: DemoOptions) -> Results:
     budget = options.budget
     return Results(
         command=command(options),
-        settings=_settings(options),
+        settings=_settings(places[0]),
         rows=tuple(_row(place, name, step) for place in places for name, step in ROWS.items()),
         filters=tuple(one.filter for one in verdicts if one.filter),
         captioners=tuple(one.captioner for one in verdicts if one.captioner),
@@ -74,12 +87,15 @@ def command(options: DemoOptions) -> str:
     return " ".join(["chiasm demo", *given, *(["--ablations"] if options.ablations else [])])
 
 
-def _settings(options: DemoOptions) -> Mapping[str, str | int | float]:
+def _settings(place: Place) -> Mapping[str, str | int | float]:
+    options, data = place.options, place.read("data")
     shown: dict[str, str | int | float] = {"pictures": options.pictures}
     if options.pictures == "made":
         shown["world"] = options.world
-    if options.pictures in {"made", "emoji"}:
+    if options.pictures in MADE:
         shown["share of wrong web texts"] = options.noise
+    else:
+        shown |= {"pairs": data["about"]} | ({UNREAD: data["unread"]} if data["unread"] else {})
     return shown | {"minutes": options.minutes, "seeds": options.seeds}
 
 

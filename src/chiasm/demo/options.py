@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chiasm.core.errors import unknown
+
+MADE = ("made", "emoji")
+WORLDS = ("single", "backdrop", "pair", "scene")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -51,6 +56,10 @@ class DemoOptions:
         for name, value in (("minutes", self.minutes), ("seeds", self.seeds), ("workers", self.workers)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, but is {value}")
+        if self.world not in WORLDS:
+            raise unknown("world", self.world, WORLDS)
+        if self.pictures not in MADE and not Path(self.pictures).exists():
+            raise ValueError(f"--pictures {self.pictures} is neither 'made' nor 'emoji' nor a folder that exists")
         if not 0 < self.noise < 1:
             raise ValueError(f"noise is the share of wrong texts, above 0 and below 1, but is {self.noise}")
 

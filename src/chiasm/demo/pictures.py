@@ -6,16 +6,17 @@ tests  true, and never trained on
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-from chiasm.core.errors import unknown
+from chiasm.core.errors import MediaError
+from chiasm.data.images import decode
 from chiasm.data.noise import Noise
-from chiasm.data.pairs import Source
+from chiasm.data.pairs import Pair, Source
 from chiasm.data.sources import emoji, emoji_names, open_source, world
 from chiasm.data.sources.chance import chance
-from chiasm.data.sources.compose import subset
+from chiasm.data.sources.compose import subset, usable
+from chiasm.data.sources.record import Skipped, summary_of
 from chiasm.demo.options import DemoOptions
 from chiasm.evaluation.captioning import Facts
 
@@ -26,12 +27,12 @@ TRUSTED, TESTED = 0.1, 0.1  # shares of a user's pairs that nobody marked
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """The pairs of one seed; `parse` reads the attributes that a caption states."""
+    """The pairs of one seed; `about` says where a user's come from, and what was left out there."""
 
     web: Source
     human: Source
     tests: Mapping[str, Source]
-    parse: Callable[[str], Facts | None]
+    about: str = ""
 
 
 def pictures(options: DemoOptions, seed: int) -> Pictures:
@@ -40,21 +41,37 @@ def pictures(options: DemoOptions, seed: int) -> Pictures:
         return _made(options, seed)
     if options.pictures == "emoji":
         return _emoji(options, seed)
-    if not Path(options.pictures).exists():
-        raise ValueError(f"--pictures {options.pictures} is neither 'made' nor 'emoji' nor a folder that exists")
     return _own(options, seed)
 
 
+def parser(options: DemoOptions) -> Callable[[str], Facts | None]:
+    """What reads the attributes that a caption states."""
+    return {"made": world.parse, "emoji": emoji_names.parse}.get(options.pictures, lambda _: {})
+
+
+def readable(found: Pictures) -> tuple[Pictures, tuple[Skipped, ...]]:
+    """A user's pairs without those whose picture cannot be read: nothing later has to look out for them."""
+    web, human, *tests = (usable(source, _fault) for source in (found.web, found.human, *found.tests.values()))
+    kept = {name: source for name, (source, _) in zip(found.tests, tests, strict=True)}
+    skipped = tuple(each for _, skipped in (web, human, *tests) for each in skipped)
+    return replace(found, web=web[0], human=human[0], tests=kept), skipped
+
+
+def _fault(pair: Pair) -> str:
+    try:
+        decode(pair.image)
+    except MediaError as error:
+        return error.reason
+    return ""
+
+
 def _made(options: DemoOptions, seed: int) -> Pictures:
-    if options.world not in world.PRESETS:
-        raise unknown("world", options.world, world.PRESETS)
     budget, made = options.budget, world.PRESETS[options.world]()
     noise = Noise(rate=options.noise)
     return Pictures(
         web=world.WorldPairs(made, seed=seed, count=budget.web, split="train", noise=noise),
         human=world.WorldPairs(made, seed=seed, count=budget.human, split="human"),
         tests={"test": world.WorldPairs(made, seed=seed, count=budget.test, split="test")},
-        parse=world.parse,
     )
 
 
@@ -74,7 +91,6 @@ def _emoji(options: DemoOptions, seed: int) -> Pictures:
             name: drawn(count=budget.test, split=split)
             for name, split in (("known", "val"), ("combinations", "test-combinations"), ("unseen", "test-unseen"))
         },
-        parse=emoji_names.parse,
     )
 
 
@@ -95,4 +111,5 @@ def _own(options: DemoOptions, seed: int) -> Pictures:
             'but the demo needs 10 of each: add pairs, or mark trusted ones with "human": true'
         )
     parts = {name: subset(source, part) for name, part in (("web", web), ("human", human), ("test", test))}
-    return Pictures(web=parts["web"], human=parts["human"], tests={"test": parts["test"]}, parse=lambda _: {})
+    tests = {"test": parts["test"]}
+    return Pictures(web=parts["web"], human=parts["human"], tests=tests, about=summary_of(source))

@@ -30,12 +30,13 @@ from chiasm.data.loader import PairLoader
 from chiasm.data.pairs import Source
 from chiasm.data.sources.compose import Chain
 from chiasm.data.sources.parquet import ParquetSource
+from chiasm.data.sources.record import summary
 from chiasm.data.text import Tokenizer
 from chiasm.data.writers import write_parquet
 from chiasm.demo.judge import counted
 from chiasm.demo.measure import measure
-from chiasm.demo.options import DemoOptions
-from chiasm.demo.pictures import pictures
+from chiasm.demo.options import MADE, DemoOptions
+from chiasm.demo.pictures import parser, pictures, readable
 from chiasm.nn.vit import SOONER
 from chiasm.predictor.open import Fits, load
 from chiasm.systems import blip
@@ -152,7 +153,9 @@ def _row(name: str, capfilt: str, policy: str) -> Job:
 
 def _data(place: Place, _: Told) -> Mapping[str, Any]:
     """Write every pair down, so that all later steps, and the user, read files."""
-    made = pictures(place.options, place.seed)
+    made, unread = pictures(place.options, place.seed), ()
+    if place.options.pictures not in MADE:
+        made, unread = readable(made)
     everything = Chain(made.web, made.human)
     write_parquet(made.human, place.human)
     for name, source in made.tests.items():
@@ -160,7 +163,8 @@ def _data(place: Place, _: Told) -> Mapping[str, Any]:
     texts = (everything[i].text for i in range(len(everything)))
     Tokenizer.train(texts, vocab=VOCAB).save(place.tokenizer)
     write_parquet(everything, place.noisy / "pairs.parquet")
-    return {"web": len(made.web), "human": len(made.human), "tests": {n: len(s) for n, s in made.tests.items()}}
+    counts = {"web": len(made.web), "human": len(made.human), "tests": {n: len(s) for n, s in made.tests.items()}}
+    return {**counts, "about": made.about, "unread": summary(unread)}
 
 
 def _student(place: Place, told: Told, name: str, source: Source, model: MED.Config | None = None) -> Mapping[str, Any]:
@@ -169,7 +173,7 @@ def _student(place: Place, told: Told, name: str, source: Source, model: MED.Con
     steps = place.options.budget.steps
     train([_launch(place, name, PRETRAIN, config, source, steps=steps)], place.folder / name, on_step=_every(told))
     tests = {path: ParquetSource(place.folder / "data" / f"{path}.parquet") for path in place.read("data")["tests"]}
-    metrics, intervals = measure(load(place.folder / name), tests, pictures(place.options, place.seed).parse)
+    metrics, intervals = measure(load(place.folder / name), tests, parser(place.options))
     pairs, noise_left = counted(source)
     return {"pairs": asdict(pairs), "noise_left": noise_left, "metrics": metrics, "intervals": intervals}
 

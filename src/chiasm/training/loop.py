@@ -71,7 +71,7 @@ def fit(
                 on_note(f"{run.name}: stopped after step {done.step} of {run.steps}, which is saved")
                 raise KeyboardInterrupt
         if skipped := loop.finish():
-            on_note(f"{run.name}: {len(skipped)} pairs could not be used: {summary(skipped)}")
+            on_note(f"{run.name}: {len(skipped)} passed over: {summary(skipped)}")
 
 
 class _Loop:
