@@ -1,17 +1,20 @@
 """Folders and lists as people have them: what is right is read, what is wrong is named."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from chiasm.data.formats import READ
 from chiasm.data.pairs import Source
 from chiasm.data.sources import open_source
 from chiasm.data.sources.files import FolderSource, JsonlSource, Skipped, summary
+from chiasm.data.sources.hub import PICTURES
 from chiasm.data.sources.parquet import ParquetSource
-from chiasm.data.sources.world import WorldPairs
+from chiasm.data.sources.world import WorldPairs, single
 from chiasm.data.writers import write_parquet
 
 
@@ -186,3 +189,54 @@ def test_what_is_no_source(where: str, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match=r"(a source is|looked for) .*") as told:
         open_source(where)
     assert "\n" not in str(told.value)
+
+
+def test_every_format_that_is_read_is_a_picture_by_its_name() -> None:
+    Image.init()
+    known = {ending for ending, kind in Image.registered_extensions().items() if kind in READ}
+    assert known - {".pfm"} == PICTURES  # whose pixels are fractions, which nobody can show
+
+
+@pytest.mark.parametrize("stray", ["vectors.parquet", "deep/old.tar.gz", "old.tgz", "set.arrow"])
+def test_a_stray_table_among_pictures_is_named_and_no_more(folder: Path, stray: str) -> None:
+    before = open_source(folder)
+    (folder / stray).write_bytes(b"")
+    (folder / f"{stray}.run.json").write_text("{}")
+    picture(folder / "x.tar.png")
+    (folder / "x.tar.txt").write_text("an x")
+    source = open_source(folder)
+    assert isinstance(source, FolderSource)
+    assert listed(source) == [*listed(before), ("x.tar.png", "an x")]
+    assert {*source.skipped} - {*before.skipped} == {Skipped(stray, "no picture, but many pairs: mix it in")}
+
+
+def test_tables_of_two_kinds_are_not_chosen_from(tmp_path: Path) -> None:
+    write_parquet(WorldPairs(single(), count=2), tmp_path / "a.parquet")
+    picture(tmp_path / "x.parquet.png")
+    assert isinstance(open_source(tmp_path), ParquetSource)
+    (tmp_path / "b.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds \.parquet and \.tar files: say which, as in '.*/\*\.tar'"):
+        open_source(tmp_path)
+    assert len(open_source(f"{tmp_path}/*.parquet")) == 2
+
+
+@pytest.mark.parametrize("at", ["photos/captions.csv", "photos/captions.jsonl", "captions.csv", "photos/deep/said.csv"])
+def test_our_own_captions_are_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    for name in ("photos/a.png", "photos/deep/b.png", "a.png"):
+        picture(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    names = ["photos/a.png", "photos/deep/b.png", str(tmp_path / "a.png"), "photos/gone.png"]
+    rows = [{"picture": name, "caption": f"no {i}", "logprob": -1.5, "error": None} for i, name in enumerate(names)]
+    table = tmp_path / at
+    if at.endswith(".csv"):
+        lines = [f"{row['picture']},{row['caption']},{row['logprob']}," for row in rows]
+        table.write_text("\n".join(["picture,caption,logprob,error", *lines]))
+    else:
+        table.write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.chdir("/")
+    source = open_source(table if "deep" in at or "/" not in at else table.parent)
+    assert [(os.path.normpath(str(source[i].image)), source[i].text) for i in range(len(source))] == [
+        (str(tmp_path / name), f"no {i}") for i, name in enumerate(names[:3])
+    ]
+    assert source[0].tags["logprob"] == -1.5
+    assert [each.reason for each in source.skipped] == ["the picture's file is missing"]

@@ -18,7 +18,7 @@ from chiasm.data.pairs import Pair
 from chiasm.data.sources import anchored, compose, open_source
 from chiasm.data.sources.compose import Chain, Drawn, Subset, subset, usable
 from chiasm.data.sources.mix import Mixture
-from chiasm.data.sources.record import Skipped
+from chiasm.data.sources.record import Skipped, Summarised, left_out, summary_of
 from chiasm.data.text import Tokenizer
 from chiasm.data.writers import write_parquet, write_tar
 
@@ -216,3 +216,24 @@ def test_what_is_drawn_is_made_once() -> None:
     assert numbered[2].text == f"2 {source[2].text}"
     assert numbered[2].image is pairs[2].image
     assert numbered.fingerprint == f"numbered {source.fingerprint}" == f"numbered {pairs.fingerprint}"
+
+
+def test_every_source_tells_what_it_holds_and_what_it_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "x.csv").write_text("image,text\na.png,one\na.png,two\ngone.png,three\n")
+    left = "1 left out: 1 x the picture's file is missing (x.csv:4)"
+    source = open_source(f"mix:3*{tmp_path}/x.csv + 1*world:single?count=4")
+    batches = PairLoader(source, PLAIN, Tokenizer.builtin(), batch=2, seed=0)
+    for each, told in (
+        (source, f"2 pairs in {tmp_path}/x.csv, {left} + 4 pairs, made"),
+        (subset(source, [1, 2]), f"1 of 2 pairs in {tmp_path}/x.csv, {left} + 1 of 4 pairs, made"),
+        (
+            PairLoader(source, PLAIN, Tokenizer.builtin(), batch=2, seed=0),
+            f"2 pairs in {tmp_path}/x.csv, {left} + 4 pairs, made",
+        ),
+        (Chain(Rows(3), open_source("questions:single?count=5")), "3 pairs + 5 pairs, made"),
+    ):
+        assert isinstance(each, Summarised)
+        assert each.summary() == told
+    assert source.skipped == subset(source, [0]).skipped == (Skipped("x.csv:4", "the picture's file is missing"),)
+    assert (summary_of(Rows(3)), left_out(Rows(3))) == ("3 pairs", ())

@@ -302,6 +302,7 @@ def test_names_open_worlds() -> None:
         ("world?held_out=1", "share < 1"),
         ("world?phrasings=9", "asks for 9"),
         ("world?noise=2", "between 0 and 1"),
+        ("world?pixels=0", "pixels is 0, and the side of a picture has at least 1"),
     ],
 )
 def test_what_cannot_be_opened_says_why(spec: str, message: str) -> None:

@@ -21,7 +21,7 @@ from chiasm.core.errors import MediaError
 from chiasm.data.images import ImageProcessor
 from chiasm.data.pairs import Source
 from chiasm.data.sources import is_source, open_source
-from chiasm.data.sources.files import PICTURES
+from chiasm.data.sources.hub import PICTURES
 from chiasm.predictor.reader import slices
 
 

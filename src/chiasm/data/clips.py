@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from chiasm.core.ability import Picture
 from chiasm.core.errors import MediaError
 from chiasm.data.images import BROKEN, QUIET
-from chiasm.data.sources.files import PICTURES
+from chiasm.data.sources.hub import PICTURES
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from chiasm.data.pairs import Source
-from chiasm.data.sources.hub import held, split_of
+from chiasm.data.sources.hub import held, shard_kind, split_of
 from chiasm.data.sources.place import expand, is_pattern, is_url, place
 
 UNDERSTOOD = (
@@ -16,7 +16,6 @@ UNDERSTOOD = (
 # kind -> module and function; the module is imported when a source of the kind is opened
 PATHS: Mapping[str, tuple[str, str]] = {
     "folder": ("files", "FolderSource"),
-    "arrow": ("arrow", "ArrowSource"),
     ".arrow": ("arrow", "ArrowSource"),
     ".jsonl": ("files", "JsonlSource"),
     ".csv": ("files", "TableSource"),
@@ -116,8 +115,7 @@ def _open_pattern(pattern: str) -> Source:
 
 def _kind(name: str) -> str:
     """The ending, without that of a compression of tars."""
-    name = name.lower()
-    return ".tar" if name.endswith(".tgz") or ".tar." in name else Path(name).suffix
+    return shard_kind(name) or Path(name).suffix.lower()
 
 
 def _call(home: tuple[str, str], where: str) -> Source:

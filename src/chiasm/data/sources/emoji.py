@@ -151,7 +151,7 @@ class EmojiPairs(Made):
     families: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check(self.split, SPLITS, count=self.count, noise=self.noise)
+        check(self.split, SPLITS, count=self.count, noise=self.noise, pixels=self.pixels)
         known = {emoji.family for emoji in drawn(self.font)}
         if strange := set(self.families) - known:
             raise unknown("family", min(strange), known)

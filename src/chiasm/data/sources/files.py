@@ -17,12 +17,12 @@ from posixpath import normpath, splitext
 from typing import ClassVar
 
 from chiasm.data.pairs import Pair
+from chiasm.data.sources.hub import LISTS, PICTURES, shard_kind
 from chiasm.data.sources.lists import Listed, listed, read_list
 from chiasm.data.sources.place import Place, below, place, size
 from chiasm.data.sources.record import Skipped, decoded, parsed, reason_of, summary, summed_up
 
-PICTURES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-LISTS = tuple(f"{name}.{kind}" for name in ("captions", "metadata") for kind in ("jsonl", "csv", "tsv"))
+RECORD = ".run.json"  # stands beside a table that a command of ours wrote, and is the words of no picture
 
 
 class FileSource(ABC):
@@ -82,8 +82,9 @@ class FolderSource(FileSource):
     looked_for = f"pictures ({' '.join(sorted(PICTURES))}) beside a .txt or .json of the same name, or {LISTS[0]}"
 
     def _read(self) -> Iterator[Listed | Skipped]:
-        files = dict(below(self.path))
+        files = {name: path for name, path in below(self.path) if not name.endswith(RECORD)}
         pictures = {name: path for name, path in files.items() if path.suffix.lower() in PICTURES}
+        yield from (Skipped(name, "no picture, but many pairs: mix it in") for name in files if shard_kind(name))
         if table := next((name for name in LISTS if name in files), None):
             yield from self._listed(table, files[table], pictures)
             return

@@ -8,10 +8,41 @@ shop/dataset_dict.json + train/state.json + ...           `DatasetDict.save_to_d
 
 import re
 from collections.abc import Mapping
+from posixpath import splitext
 
-from chiasm.data.sources.place import Place, inside, place
+from chiasm.data.sources.place import Place, below, inside, place
 from chiasm.data.sources.record import parsed
 
+PICTURES = {
+    ".apng",
+    ".avif",
+    ".avifs",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".ico",
+    ".j2c",
+    ".j2k",
+    ".jfif",
+    ".jp2",
+    ".jpc",
+    ".jpe",
+    ".jpeg",
+    ".jpf",
+    ".jpg",
+    ".jpx",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".qoi",
+    ".tif",
+    ".tiff",
+    ".webp",
+}  # fmt: skip - what files of the formats in `data/formats.py` are called
+LISTS = tuple(f"{name}.{kind}" for name in ("captions", "metadata") for kind in ("jsonl", "csv", "tsv"))
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}[^/]*\.parquet", re.IGNORECASE)
 
 
@@ -20,12 +51,18 @@ def held(folder: str) -> tuple[str, str]:
     names = {at.name: at for at in inside(place(folder))}
     if "dataset_dict.json" in names or _sharded(names) or _sharded(_within(names.get("data"))):
         return _only(folder, splits(folder))
-    if any(name.endswith(".arrow") for name in names):
-        return folder, "arrow"
-    for kind in (".parquet", ".tar"):
-        if any(name.lower().endswith(kind) or f"{kind}." in name.lower() for name in names):
-            return folder, kind
-    return folder, "folder"
+    packed = sorted({kind for name in names if (kind := shard_kind(name))})
+    if not packed or _lie_open(folder):
+        return folder, "folder"
+    if len(packed) > 1:
+        raise ValueError(f"{folder} holds {' and '.join(packed)} files: say which, as in '{folder}/*{packed[-1]}'")
+    return folder, packed[0]
+
+
+def shard_kind(name: str) -> str:
+    """What a file of many pairs is, by its name; "" for any other."""
+    name = name.lower()
+    return ".tar" if name.endswith(TARS) else next((kind for kind in (".arrow", ".parquet") if name.endswith(kind)), "")
 
 
 def splits(folder: str) -> Mapping[str, str]:
@@ -51,12 +88,20 @@ def split_of(folder: str, split: str) -> str:
     return known[split]
 
 
+def _lie_open(folder: str) -> bool:
+    """Whether pictures with their words are there, whatever else is: a stray table must not take their place."""
+    names = {name for name, _ in below(place(folder))}
+    pictures = [splitext(name)[0] for name in names if splitext(name)[1].lower() in PICTURES]
+    listed = bool(names & {*LISTS})
+    return any(listed or {f"{stem}.txt", f"{stem}.json"} & names for stem in pictures)
+
+
 def _only(folder: str, known: Mapping[str, str]) -> tuple[str, str]:
     if len(known) != 1:
         names = sorted(known)
         raise ValueError(f"{folder} has the splits {', '.join(names)}: name one, as in '{folder}?split={names[0]}'")
     (where,) = known.values()
-    return where, ".parquet" if where.endswith(".parquet") else "arrow"
+    return where, ".parquet" if where.endswith(".parquet") else ".arrow"
 
 
 def _sharded(names: Mapping[str, Place]) -> list[str]:

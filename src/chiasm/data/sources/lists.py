@@ -10,6 +10,7 @@
 import csv
 import io
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from chiasm.data.sources.place import Place, contents
 from chiasm.data.sources.record import (
     ANSWERS,
     IMAGE_KEYS,
+    OURS,
     QUESTION,
     SECOND,
     TEXT_KEYS,
@@ -67,10 +69,20 @@ def read_list(path: Place) -> Iterator[tuple[str, Listed | Skipped]]:
             continue
         try:
             name = picture_of(row)
+            if name == row.get(OURS) and isinstance(path, Path):
+                name = _from(path.parent, name)
             for pair in listed(row, path.parent, name, seen):
                 yield name, pair
         except (OSError, ValueError) as error:
             yield name, Skipped(f"{path.name}:{number}", reason_of(error))
+
+
+def _from(folder: Path, name: str) -> str:
+    """A path that starts at the folder or at any above it, where a command of ours may have been given it."""
+    for home in (folder, *folder.absolute().parents):
+        if (home / name).is_file():
+            return Path(os.path.relpath(home / name, folder)).as_posix()
+    return name
 
 
 def listed(record: Mapping[str, Any], folder: Place, name: str, seen: Counter[str]) -> Iterator[Listed]:

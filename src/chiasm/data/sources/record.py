@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from chiasm.data.pairs import Source
 
-IMAGE_KEYS = ("image", "file_name", "filepath", "image_path")
+OURS = "picture"  # a column of the tables that `chiasm caption` and its kin write, with paths from where they were told
+IMAGE_KEYS = ("image", "file_name", "filepath", "image_path", OURS)
 TEXT_KEYS = ("text", "caption", "captions", "title")
 QUESTION, ANSWERS = "question", "answers"  # a text where there is no other; what it is answered by
 SECOND = "second"  # a second picture

@@ -40,11 +40,13 @@ def read_spec(spec: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[s
     return name.partition(":")[2], values
 
 
-def check(split: str, splits: Collection[str], *, count: int, noise: Noise | None) -> None:
+def check(split: str, splits: Collection[str], *, count: int, noise: Noise | None, pixels: int) -> None:
     """Whether a made source can have them."""
     if split not in splits:
         raise unknown("split", split, splits)
     if count < 1:
         raise ValueError(f"count is {count}, and at least 1 pair is needed")
+    if pixels < 1:
+        raise ValueError(f"pixels is {pixels}, and the side of a picture has at least 1")
     if noise is not None and split != "train":
         raise ValueError(f"the split {split!r} is human and true; noise belongs to the split 'train'")

@@ -15,14 +15,13 @@ from typing import Any
 
 from chiasm.data.order import WINDOW
 from chiasm.data.pairs import Pair, Unread
-from chiasm.data.sources.files import PICTURES
+from chiasm.data.sources.hub import PICTURES, TARS
 from chiasm.data.sources.packed import Found, PackedSource
 from chiasm.data.sources.pieces import BROKEN, UNPACK, Pieces, unpacked
 from chiasm.data.sources.place import Place, files, size
 from chiasm.data.sources.record import Skipped, decoded, numbered, parsed, reason_of, tags_of, texts_of, whole
 from chiasm.data.sources.tar import Archive, Member
 
-ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 IMAGES = {*PICTURES, ".img"}
 WORDS = (".txt", ".text", ".caption")
 READ = {*WORDS, ".json", ".cls"}  # what is read while looking through
@@ -72,10 +71,10 @@ class TarSource(PackedSource):
     A tar that is cut off or damaged gives what can be read of it; the rest is named in `skipped`.
     """
 
-    looked_for = f"files such as 01.jpg beside 01.txt, 01.json or 01.cls in {' '.join(ENDINGS)}"
+    looked_for = f"files such as 01.jpg beside 01.txt, 01.json or 01.cls in {' '.join(TARS)}"
 
     def __init__(self, where: str | Path) -> None:
-        self._files = files(where, ENDINGS)
+        self._files = files(where, TARS)
         self._names = _names(self._files)
         super().__init__(where)
         mean = sum(self._places[2 :: self._width]) // len(self)
@@ -180,7 +179,7 @@ def _parted(name: str) -> tuple[str, str]:
 
 def _names(paths: Sequence[Place]) -> list[str]:
     """What to call each tar: as little of its place as tells it from the others."""
-    names = [path.name[: -len(ending)] for path in paths for ending in ENDINGS if path.name.lower().endswith(ending)]
+    names = [path.name[: -len(ending)] for path in paths for ending in TARS if path.name.lower().endswith(ending)]
     if len(set(names)) == len(paths):
         return names
     return [f"{path.parent.name}/{path.name}" for path in paths]

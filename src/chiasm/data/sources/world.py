@@ -239,7 +239,7 @@ class WorldPairs(Made):
     held_out: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self.split, SPLITS, count=self.count, noise=self.noise)
+        check(self.split, SPLITS, count=self.count, noise=self.noise, pixels=self.world.pixels)
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}, but a share of combinations lies in 0 <= share < 1")
         if self.split == "test-combinations" and not self.held_out:
