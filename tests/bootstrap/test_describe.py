@@ -99,6 +99,9 @@ def test_what_is_wrong_with_a_pair_is_its_own_affair(tmp_path: Any) -> None:
         "blank": (Pair("4", pixels(4), " \n\x00"), Status.EMPTY_TEXT),
         "late": (Pair("5", pixels(5), "unreadable"), Status.DECODE_ERROR),
         "human": (Pair("6", pixels(6), "by hand", {"human": True}), Status.HUMAN),
+        "human, broken": (Pair("9", b"junk", "by hand", {"human": True}), Status.DECODE_ERROR),
+        "said to be human": (Pair("10", pixels(10), "by hand", {"human": "True"}), Status.HUMAN),
+        "said to be none": (Pair("11", pixels(11), "by a machine", {"human": "false"}), Status.OK),
         "long": (Pair("7", pixels(7), "word " * 20_000), Status.OK),
         "surrogate": (Pair("8", pixels(8), "a\ud800"), Status.OK),
     }

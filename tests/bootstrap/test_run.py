@@ -217,12 +217,31 @@ def test_a_model_that_cannot_do_it_stops_the_run(tmp_path: Path) -> None:
     folder = planned(tmp_path, [{"id": "a", "text": "unable"}])
     with pytest.raises(AbilityError, match="cannot match"):
         go(folder)
-    assert not list(folder.glob("*.attempts"))
+    assert [path.name for path in folder.iterdir()] == ["manifest.json"]  # others may, with settings of their own
 
 
 def test_a_model_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such model"):
         go(planned(tmp_path, plain_rows(4)), replace(SETTINGS, captioner="absent"))
+
+
+def test_what_is_done_is_held_to_its_settings_whatever_fails_then(tmp_path: Path) -> None:
+    folder = planned(tmp_path, [*plain_rows(4), {"id": "x", "text": "unable"}])
+    with pytest.raises(AbilityError, match="cannot match"):
+        go(folder)
+    with pytest.raises(ValueError, match="was begun differently: seed was"):
+        go(folder, replace(SETTINGS, seed=SETTINGS.seed + 1))
+
+
+def test_a_damaged_record_is_made_again(tmp_path: Path, whole: dict[str, bytes], caplog: Any) -> None:
+    folder = tmp_path / "run"
+    for damage in (b"", b"{}", whole["000001.done"][:40]):
+        (folder / "000001.done").write_bytes(damage)
+        assert [shard.id for shard, _ in Store(folder).finished()] == [0, 2]
+        assert "000001.done is damaged" in caplog.text
+        caplog.clear()
+        go(folder)
+        assert files(folder) == whole
 
 
 def test_a_mistake_in_a_program_is_not_a_failure_of_a_shard(tmp_path: Path) -> None:

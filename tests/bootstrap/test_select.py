@@ -204,7 +204,9 @@ def test_a_shard_that_was_done_again_is_selected_again(tmp_path: Path) -> None:
 def test_a_picture_that_went_away_is_counted_and_tried_again(tmp_path: Path) -> None:
     rows = plain_rows(6)
     rows[1] |= {"image": "missing", "tags": {"human": True}}
+    Image.fromarray(pixels(1)).save(tmp_path / "missing.jpg")
     folder, out = finished(tmp_path, rows), tmp_path / "out"
+    (tmp_path / "missing.jpg").unlink()
     kept = pick(folder, out, "none")
     assert (kept.unreadable, kept.pairs) == (1, {"web": 5})
     Image.fromarray(pixels(1)).save(tmp_path / "missing.jpg")

@@ -61,15 +61,18 @@ def test_keep_and_form_and_retry(call: Call, folder: Path, pairs: Path, tmp_path
     (pairs / "broken.png").write_bytes((pairs / "a.png").read_bytes())
     said = call(*words, "--retry", "status=decode_eror")
     assert "did you mean 'decode_error'?" in said.err
-    assert said.code == 1
+    assert said.code == 2
 
 
 def test_what_is_missing_is_said(call: Call, folder: Path, pairs: Path, tmp_path: Path) -> None:
+    planned = tmp_path / "planned"
+    call("capfilt", "plan", pairs, planned)
     for words, told in (
         (("plan", tmp_path / "nowhere", tmp_path / "run"), "nowhere does not exist"),
         (("run", tmp_path, "--captioner", folder, "--filter", folder), "holds no manifest.json"),
         (("select", tmp_path, tmp_path / "out"), "holds no manifest.json"),
         (("report", tmp_path), "holds no manifest.json"),
+        (("select", planned, tmp_path / "out"), "is planned but was never run"),
         ((pairs, tmp_path / "out", "--model", "no/model"), "there is no folder 'no/model'"),
         ((pairs, tmp_path / "out", "--model", folder, "--top-p", 3), "top_p"),
     ):
@@ -92,7 +95,7 @@ def test_jobs_prompts_and_choosing(call: Call, folder: Path, pairs: Path, tmp_pa
     again = call(*words, "--job-index", 1)
     assert "will take" not in again.err
     wrong = call(*words, "--job-index", 2)
-    assert (wrong.code, "jobs are numbered from 0" in wrong.err) == (1, True)
+    assert (wrong.code, "jobs are numbered from 0" in wrong.err) == (2, True)
     call("capfilt", "select", run, tmp_path / "all", "--keep", "captioner")
     names = {name for name, _ in kept(tmp_path / "all")}
     assert "a.png#web" in names

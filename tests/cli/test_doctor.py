@@ -37,3 +37,10 @@ def test_a_torchvision_is_not_needed(monkeypatch: pytest.MonkeyPatch, question: 
     found = doctor.torchvision()
     assert told in found.told
     assert found.state is not doctor.State.BROKEN
+
+
+def test_ffmpeg_is_looked_for_and_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "which", {"ffmpeg": "/bin/ffmpeg"}.get)
+    assert doctor.ffmpeg() == doctor.Finding(doctor.State.FINE, "ffmpeg", "/bin/ffmpeg")
+    monkeypatch.setattr(doctor, "which", lambda _: None)
+    assert doctor.ffmpeg().state is doctor.State.NOTE

@@ -90,7 +90,7 @@ def test_a_wrong_line_is_told_in_one_line(
         (ValueError("two\n  lines"), 1, "chiasm: two lines\n"),
         (FileNotFoundError(2, "No such file or directory", "x.png"), 1, "chiasm: x.png: No such file or directory\n"),
         (KeyError("name"), 1, "chiasm: KeyError: 'name' (run it again with --debug to see where)\n"),
-        (KeyboardInterrupt(), 130, "chiasm: stopped; the same command goes on where it stopped\n"),
+        (KeyboardInterrupt(), 130, "chiasm: stopped; the same command goes on from what was saved\n"),
     ],
 )
 def test_errors_are_one_sentence(
@@ -123,4 +123,4 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert signal.SIGINT == 2
     assert done.returncode == 130
-    assert done.stderr == "chiasm: stopped; the same command goes on where it stopped\n"
+    assert done.stderr == "chiasm: stopped; the same command goes on from what was saved\n"

@@ -59,8 +59,8 @@ LINES: dict[str, tuple[int, str]] = {
     "caption MODEL pictures/a.png --dtype float8": (2, "'float8'"),
     "capfilt world:singel out --model MODEL": (1, "did you mean 'single'?"),
     "capfilt world:single?cuont=8 out --model MODEL": (1, "did you mean 'count'?"),
-    "demo --world singel": (1, "did you mean 'single'?"),
-    "demo --pictures mad": (1, "neither 'made' nor 'emoji' nor a folder"),
+    "demo --world singel": (2, "did you mean 'single'?"),
+    "demo --pictures mad": (2, "neither 'made' nor 'emoji' nor a folder"),
     # abilities
     "caption ASKED pictures": (1, "blip/tiny-vqa has no weights to caption with; these have: blip/tiny"),
     "match ASKED pictures a": (1, "no weights to match with"),

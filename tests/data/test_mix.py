@@ -228,7 +228,7 @@ def test_every_source_tells_what_it_holds_and_what_it_left_out(tmp_path: Path) -
         (source, f"2 pairs in {tmp_path}/x.csv, {left} + 4 pairs, made"),
         (subset(source, [1, 2]), f"1 of 2 pairs in {tmp_path}/x.csv, {left} + 1 of 4 pairs, made"),
         (
-            PairLoader(source, PLAIN, Tokenizer.builtin(), batch=2, seed=0),
+            batches,
             f"2 pairs in {tmp_path}/x.csv, {left} + 4 pairs, made",
         ),
         (Chain(Rows(3), open_source("questions:single?count=5")), "3 pairs + 5 pairs, made"),

@@ -60,15 +60,16 @@ class _Batch:
         self.said: dict[_Place, Said] = {}
         self.fits: dict[_Place, _Fit] = {}
         for i, pair in enumerate(pairs):
-            if self.rows[i].status is Status.OK:
-                self.read(i, pair)
+            self.read(i, pair)
 
     def read(self, i: int, pair: Pair) -> None:
         try:
-            picture = self.pictures[i] = decode(pair.image, index=i)
+            picture = decode(pair.image, index=i)
         except MediaError as error:
             self.drop(i, error)
-        else:
+            return
+        if self.rows[i].status is Status.OK:  # what a person wrote is neither measured nor judged
+            self.pictures[i] = picture
             told = language(pair.text) if self.settings.languages else ""
             self.rows[i] = replace(self.rows[i], **asdict(look(picture)), language=told)
 

@@ -16,6 +16,7 @@ from chiasm.core.errors import unknown
 from chiasm.data.sources import open_source
 
 QUARANTINED = "quarantined"  # the status of a shard that is not done although it was tried
+RETRIED = (*(one.value for one in Status), QUARANTINED)
 Progress = Callable[[int, int], None]  # shards settled, shards in all
 
 
@@ -62,7 +63,11 @@ def run(
     queue = _Queue(store, attempts, progress)
     if len(queue):
         crew = alone if workers == 1 else together(workers)
-        crew(Job(folder=folder, settings=settings, part=part, load=load, opened=opened), queue)
+        try:
+            crew(Job(folder=folder, settings=settings, part=part, load=load, opened=opened), queue)
+        except ValueError:  # these models cannot do it
+            store.forget()
+            raise
     return queue.tally.summary()
 
 
@@ -84,8 +89,8 @@ def retry(folder: Path, status: str, part: Part = WHOLE) -> int:
 
     Good rows of such a shard come out as they were.
     """
-    if status not in (known := [*(one.value for one in Status), QUARANTINED]):
-        raise unknown("status", status, known)
+    if status not in RETRIED:
+        raise unknown("status", status, RETRIED)
     store, opened = Store(folder, part), 0
     for shard, done, failures in store.standing():
         if done.statuses.get(status) if done else status == QUARANTINED and failures:

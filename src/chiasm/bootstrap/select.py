@@ -98,7 +98,8 @@ def select(
 
 def _told(store: Store, policy: Policy) -> Store:
     """The run, if it looked at all that the policy asks about."""
-    if policy.standards.languages and not store.settings["languages"]:
+    settings = store.settings  # or it was never run
+    if policy.standards.languages and not settings["languages"]:
         raise ValueError(
             f"texts in {', '.join(policy.standards.languages)} are asked for, but {store.folder} was run without "
             "telling languages; plan and run with --languages into a new folder"

@@ -64,7 +64,7 @@ class Row:
             web=storable(pair.text),
             tags=json.dumps(dict(pair.tags), sort_keys=True, default=str),
             seed=seed_of(seed, pair.id),
-            status=Status.HUMAN if pair.tags.get("human") else Status.OK,
+            status=Status.HUMAN if pair.human else Status.OK,
         )
 
 

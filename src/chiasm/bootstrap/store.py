@@ -11,6 +11,7 @@ shard: whoever does a shard again writes the same bytes to the same places.
 """
 
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from chiasm.bootstrap.settings import Settings
 from chiasm.bootstrap.sidecar import FORMAT, Row, decode_rows, encode_rows
 from chiasm.core.files import read_record, write_atomic, writing
 
+LOG = logging.getLogger(__name__)
 WEIGHTS = ("*.safetensors", "*.pth", "*.pt", "*.bin")
 
 
@@ -69,6 +71,11 @@ class Store:
         if self._settings.exists():
             self._current()
         pin(self._settings, record, writer=self.part.name)
+
+    def forget(self) -> None:
+        """Let a run of which nothing is done be begun otherwise."""
+        if not any(self.folder.glob("*.done")):
+            _remove(self._settings)
 
     @cached_property
     def settings(self) -> Record:
@@ -163,8 +170,12 @@ class Store:
         return record
 
     def _done(self, shard: Shard) -> Done | None:
-        """What the record says."""
-        done = read_as(Done, self._path(shard, "done"))
+        """What the record says; a damaged one says nothing, so that the shard is done again."""
+        try:
+            done = read_as(Done, self._path(shard, "done"))
+        except ValueError as error:
+            LOG.warning("%s; until then the shard counts as not done", error)
+            return None
         matching = (done.fingerprint, done.settings) == (shard.fingerprint, self.fingerprint)
         return done if matching else None
 

@@ -24,6 +24,7 @@ from chiasm.bootstrap.worker import FAILURES
 from chiasm.cli import capfilt_options as options
 from chiasm.cli.errors import LeftOutError, UsageError, one_line
 from chiasm.cli.progress import progress
+from chiasm.core.errors import unknown
 from chiasm.data.sources import open_source
 from chiasm.data.sources.record import summary_of
 from chiasm.data.writers import Form
@@ -63,10 +64,10 @@ def plan(asked: options.Plan) -> None:
 
 def run(asked: options.Run) -> None:
     """Caption and judge."""
-    settings, part = _settings(asked.captioner, asked.filter, asked.how), Part(asked.job_index, asked.num_jobs)
+    settings, part, status = _settings(asked.captioner, asked.filter, asked.how), _part(asked), _status(asked)
     runs.begin(asked.run, settings, part)  # before a shard is opened again that other settings could not close
-    if asked.retry:
-        opened = runs.retry(asked.run, asked.retry.removeprefix("status="), part)
+    if status:
+        opened = runs.retry(asked.run, status, part)
         print(f"{opened} shards are opened again", file=sys.stderr)
     models = cache(load) if asked.workers == 1 else load
     with suppress(*FAILURES):  # what fails on a few pairs is the run's to tell
@@ -133,6 +134,21 @@ def _settings(captioner: str, judge: str, how: options.How) -> Settings:
         located(model)  # before a run is begun with it, and held to it
     given = asdict(how)
     return Settings(captioner=captioner, filter=judge, prompts=given.pop("prompt") or ("",), **given)
+
+
+def _part(asked: options.Run) -> Part:
+    try:
+        return Part(asked.job_index, asked.num_jobs)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _status(asked: options.Run) -> str:
+    """What is to be done again, "" for nothing."""
+    status = asked.retry.removeprefix("status=")
+    if status and status not in runs.RETRIED:
+        raise UsageError(unknown("status", status, runs.RETRIED))
+    return status
 
 
 def _policy(keep: str, threshold: float, chosen: options.Choosing) -> Policy:

@@ -42,7 +42,10 @@ COMMANDS: Mapping[str, Command] = {
         "turn pictures and texts into vectors", "chiasm.cli.verbs:embed", "chiasm.cli.options:Embed", WRITTEN
     ),
     "train": Command(
-        "train what a recipe says", "chiasm.cli.train:train", about="chiasm.cli.options:Train", again=CONTINUE
+        "train what a recipe says",
+        "chiasm.cli.train:train",
+        about="chiasm.cli.options:Train",
+        again="the same command goes on from what was saved",
     ),
     "convert": Command("write a model as others read it", "chiasm.cli.convert:convert", "chiasm.cli.options:Convert"),
     "data inspect": Command(
@@ -94,7 +97,7 @@ def find(words: Sequence[str]) -> tuple[str, list[str]]:
         if len(words) == 1:
             raise UsageError(f"chiasm {words[0]} needs a step: {', '.join(steps)}; chiasm {words[0]} --help tells more")
         raise UsageError(unknown(f"step of {words[0]}", words[1], steps))
-    raise UsageError(unknown("command", words[0], (name for name in COMMANDS if " " not in name)))
+    raise UsageError(unknown("command", words[0], {name.partition(" ")[0] for name in COMMANDS}))
 
 
 def _check_step(name: str, rest: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
+from shutil import which
 
 from chiasm.cli.options import Doctor
 
@@ -71,6 +72,7 @@ def _findings() -> Iterator[Finding]:
     yield torchvision()
     yield _asked("JPEG", JPEG, otherwise=State.BROKEN)
     yield _asked("emoji font", EMOJI, otherwise=State.NOTE)
+    yield ffmpeg()
     yield from _packages()
 
 
@@ -94,6 +96,14 @@ def torchvision() -> Finding:
     if found.state is State.FINE:
         return Finding(State.FINE, "torchvision", f"{found.told}, which is not needed")
     return Finding(State.NOTE, "torchvision", f"broken: {found.told}; nothing here needs it: pip uninstall torchvision")
+
+
+def ffmpeg() -> Finding:
+    """Chiasm runs it nowhere; it makes of videos and sounds what Chiasm reads."""
+    if found := which("ffmpeg"):
+        return Finding(State.FINE, "ffmpeg", found)
+    told = "not found; it helps to make frames of videos and WAV files of sounds, which are what is read here"
+    return Finding(State.NOTE, "ffmpeg", told)
 
 
 def _packages() -> Iterator[Finding]:

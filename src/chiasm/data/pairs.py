@@ -58,6 +58,11 @@ class Pair:
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
     second: Stored | None = None
 
+    @property
+    def human(self) -> bool:
+        """Whether a person wrote the text: true, or 1, as JSON has them or as a word."""
+        return str(self.tags.get("human")).strip().lower() in {"true", "1"}
+
 
 @runtime_checkable
 class Source(Protocol):

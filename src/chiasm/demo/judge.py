@@ -80,7 +80,7 @@ def counted(source: Source) -> tuple[Pairs, float | None]:
 
 
 def _origin(pair: Pair) -> str:
-    if pair.tags.get("human"):
+    if pair.human:
         return "human"
     return "synthetic" if pair.tags.get("origin") == "synthetic" else "web"
 

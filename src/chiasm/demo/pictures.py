@@ -99,7 +99,7 @@ def _own(options: DemoOptions, seed: int) -> Pictures:
     source = open_source(options.pictures)
     rows = list(range(len(source)))
     chance("demo", seed).shuffle(rows)
-    marked = {row for row in rows if source[row].tags.get("human")}
+    marked = {row for row in rows if source[row].human}
     trusted = [row for row in rows if row in marked] or rows[: round(len(rows) * (TRUSTED + TESTED))]
     split = round(len(trusted) * TESTED / (TRUSTED + TESTED))
     test, human = trusted[:split][: options.budget.test], trusted[split:]
