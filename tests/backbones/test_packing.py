@@ -227,7 +227,7 @@ def test_a_model_folder_names_it(packed: EightBit | FourBit, folder: Any, tmp_pa
         assert len(model.caption(pictures, max_new_tokens=3)) == 2
         assert model.answer(pictures[0], "what?", ["a", "b"]).text in {"a", "b"}
     with pytest.raises(ValueError, match="was packed on cpu and stays there, but meta was asked for"):
-        model.to("meta")
+        model.module.to("meta")
     kept = state(model.to(dtype=torch.float32).module)
     assert {name.partition(".")[0] for name in kept} == {"senses"}
     place.unlink()

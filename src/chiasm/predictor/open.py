@@ -190,7 +190,7 @@ def _require_known(words: Tokenizer | None, config: Config) -> None:
     if words is None:
         return
     count, known = words.backend.get_vocab_size(with_added_tokens=False), vocab_of(config)
-    if count > known:
+    if 0 < known < count:
         raise ValueError(f"the tokenizer has {count} words, and the model knows {known}: pass its own as tokenizer=")
 
 

@@ -2,15 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
+from chiasm.backbones import hf
 from chiasm.core.system import Config
 from chiasm.core.types import Fit, Markers, Pixels, Wording
 from chiasm.data.images import CLIP_MEAN, CLIP_STD
 from chiasm.nn.qformer import Words
 from chiasm.nn.vit import ViT
-
-Part = TypeVar("Part")
 
 
 @runtime_checkable
@@ -46,8 +45,9 @@ def longest_text(config: Config) -> int:
 
 
 def vocab_of(config: Config) -> int:
-    """How many words there are."""
-    return _part(config, Worded).vocab
+    """How many words there are; 0 where a language model of another library says it only once it is there."""
+    part = next(part for part in _parts(config) if isinstance(part, Worded | hf.Config))
+    return part.vocab if isinstance(part, Worded) else 0
 
 
 def hints_of(config: Config) -> int:
@@ -58,10 +58,6 @@ def hints_of(config: Config) -> int:
 def markers_of(config: Config) -> Markers | None:
     """The tokens that are not words, if the model opens or closes texts by itself."""
     return next((part for part in _parts(config) if isinstance(part, Markers)), None)
-
-
-def _part(config: Any, kind: type[Part]) -> Part:
-    return next(part for part in _parts(config) if isinstance(part, kind))
 
 
 def _parts(config: Any) -> Iterator[Any]:
