@@ -30,7 +30,7 @@ from chiasm.training.adapters import LoRA
 from chiasm.training.run import Brought, Run, Step
 from chiasm.training.train import train
 from chiasm.weights.folder import load_model, outline
-from chiasm.weights.state import state
+from chiasm.weights.state import moved, state
 
 WORDS = Tokenizer.builtin()
 TOKENS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "decoder_start_token_id": 0}
@@ -227,7 +227,7 @@ def test_a_model_folder_names_it(packed: EightBit | FourBit, folder: Any, tmp_pa
         assert len(model.caption(pictures, max_new_tokens=3)) == 2
         assert model.answer(pictures[0], "what?", ["a", "b"]).text in {"a", "b"}
     with pytest.raises(ValueError, match="was packed on cpu and stays there, but meta was asked for"):
-        model.module.to("meta")
+        moved(model.module, device="meta")
     kept = state(model.to(dtype=torch.float32).module)
     assert {name.partition(".")[0] for name in kept} == {"senses"}
     place.unlink()
