@@ -13,10 +13,11 @@ from posixpath import splitext
 from chiasm.data.sources.place import Place, below, inside, place
 from chiasm.data.sources.record import parsed
 
+# what files of the formats in `data/formats.py` are called
 PICTURES = {
     ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe",
     ".jpeg", ".jpf", ".jpg", ".jpx", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff", ".webp",
-}  # fmt: skip - what files of the formats in `data/formats.py` are called
+}  # fmt: skip
 LISTS = tuple(f"{name}.{kind}" for name in ("captions", "metadata") for kind in ("jsonl", "csv", "tsv"))
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}[^/]*\.parquet", re.IGNORECASE)
