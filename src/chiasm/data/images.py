@@ -37,9 +37,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 LARGEST = 2 * (1 << 30) // 12  # pixels; what Pillow calls a bomb: half a gigabyte of RGB
 BYTES = 8 * LARGEST  # of a file: four channels of 16 bits, not compressed
 ORIENTATION = 0x0112  # the EXIF tag
-CROPPED = (
-    1 << 24
-)  # pixels that a picture may have before its ends are cut off; of what would have more, they are before
+CROPPED = 1 << 24  # pixels of a resized picture before its middle is taken; of what would have more, the ends go first
 # what Pillow's readers were seen to raise on damaged files
 BROKEN = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, LookupError, ArithmeticError, AttributeError, MemoryError,

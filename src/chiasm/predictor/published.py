@@ -42,8 +42,9 @@ def _built(layout: Layout, foreign: Foreign) -> tuple[Config, nn.Module]:
     """A model of that layout."""
     config = _described(layout, foreign.found, foreign.path)
     module, rules = skeleton(config), layout.rules_for(config)
-    values = translate(foreign.tensors, rules, source=foreign.path, wanted=state(module))
-    assign(module, fitted(module, values), source=foreign.path)
+    own = state(module)
+    values = translate(foreign.tensors, rules, source=foreign.path, wanted=own)
+    assign(module, fitted(module, own, values), source=foreign.path)
     return config, module
 
 

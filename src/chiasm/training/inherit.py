@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from chiasm.core.ability import Adapts, Restarts
+from chiasm.core.ability import Restarts
 from chiasm.core.errors import unknown
 from chiasm.core.stage import Stage
-from chiasm.weights.state import lent
+from chiasm.weights.state import fitted, lent
 
 LAST = "-*"  # a list's last modules
 
@@ -60,7 +60,7 @@ def _taken(
             names = {name: source for name, source in names.items() if name not in below}
     if lacking := [source for source in names.values() if source not in given]:
         raise ValueError(f"{by} inherits {', '.join(lacking)}, which the previous model does not have")
-    values = {name: _fitted(model, name, own[name], given[source]) for name, source in names.items()}
+    values = fitted(model, own, {name: given[source] for name, source in names.items()})
     for name, value in values.items():
         if own[name].shape != value.shape:
             raise ValueError(
@@ -90,13 +90,6 @@ def _without_lent(
 def _lender(name: str, parts: Mapping[str, str]) -> str:
     """Whose a tensor is; the whole model has the path ""."""
     return next((lender for path, lender in parts.items() if name.startswith(f"{path}." if path else "")), "")
-
-
-def _fitted(model: nn.Module, name: str, own: Tensor, value: Tensor) -> Tensor:
-    """A tensor in our shape, where its module knows how: positions for pictures of another size."""
-    path, _, leaf = name.rpartition(".")
-    owner = model.get_submodule(path)
-    return owner.adapted(leaf, value) if value.shape != own.shape and isinstance(owner, Adapts) else value
 
 
 def _below(ours: str, theirs: str, own: Iterable[str], given: Iterable[str], by: str) -> dict[str, str]:

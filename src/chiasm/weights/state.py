@@ -56,9 +56,9 @@ def require(own: Mapping[str, Tensor], values: Mapping[str, Tensor], *, source: 
         raise ValueError(f"{source} does not fit the model: {odd[0]} holds {values[odd[0]].dtype}")
 
 
-def fitted(module: nn.Module, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors in our shapes, where their modules know how: positions for pictures of another size."""
-    own, found = state(module), dict(values)
+def fitted(module: nn.Module, own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in the shapes of its `own`, where their modules know how: positions for pictures of another size."""
+    found = dict(values)
     for name in own.keys() & values.keys():
         path, _, leaf = name.rpartition(".")
         owner = module.get_submodule(path)
